@@ -1,0 +1,44 @@
+"""What a source found and what was copied from it: values that the rest of ``serving`` passes around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """One file of a listing. ``version`` is its mtime in ns, or an etag: any text that moves when the file does."""
+
+    name: str
+    size: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All files of an artefact at one moment, by name. Two equal listings mean that nothing moved between them.
+
+    ``newest`` is the latest mtime as a Unix time, ``None`` where the store does not tell times.
+    """
+
+    files: tuple[FileStat, ...]
+    newest: float | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A whole, private copy of one version. ``path`` is what a backend loads: a file or folder inside ``root``.
+
+    ``digest`` is a SHA-256 in hex over relative names and bytes: never paths, times or hosts. Whoever asked for the
+    copy removes ``root`` when the version is closed.
+    """
+
+    root: Path
+    path: Path
+    digest: str
+    listing: Listing

@@ -1,0 +1,178 @@
+"""The nouns every room shares: what a tensor is, what a model takes and gives, and what a row is.
+
+One data type joins everything: :data:`Predict` maps :class:`Rows` to :class:`Rows`. Metrics, transformer,
+cache and batcher are wrappers of that type; a backend's runner is its innermost one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class DType(StrEnum):
+    """Element types, by the names that numpy, the Open Inference Protocol and our users use."""
+
+    BOOL = "bool"
+    INT8 = "int8"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    UINT8 = "uint8"
+    UINT16 = "uint16"
+    UINT32 = "uint32"
+    UINT64 = "uint64"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    COMPLEX64 = "complex64"
+    COMPLEX128 = "complex128"
+    STRING = "string"
+    """``str`` in object arrays. Bytes that are not UTF-8 stand in it as lone surrogates (``surrogateescape``)."""
+    JSON = "json"
+    """Outputs only: any plain value per row, such as a classifier's ``{label: probability}``."""
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The numpy dtype of an array that holds this; strings and plain values live in object arrays."""
+        if self in (DType.STRING, DType.JSON):
+            return np.dtype(object)
+        if self is DType.BFLOAT16:
+            import ml_dtypes  # only models with this type need it
+
+            return np.dtype(ml_dtypes.bfloat16)
+        return np.dtype(self.value)
+
+    @property
+    def is_float(self) -> bool:
+        return self in (DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64)
+
+    @property
+    def is_integer(self) -> bool:
+        return self.value.lstrip("u").startswith("int")
+
+    @property
+    def is_complex(self) -> bool:
+        return self in (DType.COMPLEX64, DType.COMPLEX128)
+
+
+Shape = tuple[int | None, ...]
+"""Dimensions of a tensor; ``None`` is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One named tensor of a model's signature, as the runtime declares it (axis 0 included).
+
+    ``shape`` is ``None`` where the runtime does not know even the rank.
+    """
+
+    name: str
+    dtype: DType
+    shape: Shape | None
+
+    def __str__(self) -> str:
+        dims = "?" if self.shape is None else ",".join("-1" if d is None else str(d) for d in self.shape)
+        return f"{self.name}: {self.dtype}[{dims}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a loaded model takes and gives. Inputs and outputs keep one order for the life of a version."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Serving(StrEnum):
+    """How rows meet the model; decided at load from the signature and ``Rows`` in the configuration."""
+
+    ROWS = "rows"
+    """Every input has a free first dimension: any number of rows in one run."""
+    ONE = "one"
+    """The first dimension is fixed to 1: rows are run one at a time."""
+    WHOLE = "whole"
+    """A request is one run. It travels as a single row whose shape is the whole tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Stands for "no default"; a class of its own because ``None`` and NaN are values one may want."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class InputField:
+    """One input as callers see it: an entry of the effective ``Inputs``, in key order.
+
+    ``shape`` is that of one row: ``()`` for the model shapes ``[-1]`` and ``[-1,1]``, ``None`` if the rank is unknown.
+    An ``auxiliary`` field is accepted and typed, and never fed to the model. ``wildcard`` and ``precision`` say how
+    the field's value enters the cache key; a float with ``precision`` is rounded before anything sees it.
+    """
+
+    name: str
+    dtype: DType
+    shape: Shape | None
+    auxiliary: bool = False
+    wildcard: bool = False
+    precision: int | None = None
+    default: object = MISSING
+
+    @property
+    def has_default(self) -> bool:
+        return self.default is not MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What callers may send to one deployment and what they get back. Protocols decode and encode by it alone.
+
+    ``outputs`` are what the model answers, in order, and ``None`` where a transformer decides.
+    """
+
+    inputs: tuple[InputField, ...]
+    outputs: tuple[TensorSpec, ...] | None
+    serving: Serving
+    dict_hash: int | None = None
+    by_name: Mapping[str, InputField] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {item.name: item for item in self.inputs})
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Named columns that share axis 0, which has ``count`` rows. Treat the arrays as read-only: they are shared."""
+
+    columns: Mapping[str, Array]
+    count: int
+
+    def take(self, indices: Sequence[int] | slice) -> Rows:
+        """The rows at ``indices``, in that order (views for slices, copies otherwise)."""
+        count = len(range(*indices.indices(self.count))) if isinstance(indices, slice) else len(indices)
+        return Rows({name: column[indices] for name, column in self.columns.items()}, count)
+
+
+@dataclass(slots=True)
+class Context:
+    """What travels beside the rows of one request. ``deadline`` is in the loop's own (monotonic) seconds."""
+
+    deadline: float
+    request_id: str = ""
+
+
+Predict = Callable[[Rows, Context], Awaitable[Rows]]
+"""One ``Rows`` in, one out, same ``count`` and order. Raises only what ``mlserve.errors`` names."""
