@@ -3,7 +3,7 @@
 ::
 
     MlserveError
-    +-- RequestError              one request cannot be answered; each leaf has a ``code`` that protocols map to a status
+    +-- RequestError              one request; each leaf has a ``code`` that protocols map to a status
     |   +-- BadRequest            bad_request           what came is not what the model or the protocol takes
     |   +-- Forbidden             forbidden             the peer is outside ``AllowedSubnet``
     |   +-- UnknownModel          unknown_model

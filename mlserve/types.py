@@ -48,7 +48,8 @@ class DType(StrEnum):
         if self is DType.BFLOAT16:
             import ml_dtypes  # only models with this type need it
 
-            return np.dtype(ml_dtypes.bfloat16)
+            bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+            return bfloat16
         return np.dtype(self.value)
 
     @property

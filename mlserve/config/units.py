@@ -13,7 +13,7 @@ _TEXT: Final = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h|d)\s*")
 
 
 def parse_duration(value: object, bare_unit: str) -> timedelta:
-    """``value`` as a duration; a bare number counts in ``bare_unit``. Raises :class:`ValueError` with the forms taken."""
+    """``value`` as a duration; a bare number counts in ``bare_unit``. Raises :class:`ValueError` naming the forms."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):

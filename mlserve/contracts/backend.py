@@ -42,7 +42,7 @@ class LoadedModel(Protocol):
 
     signature: Signature
     runtime: str
-    """Name and version of the runtime and the device in use, such as ``onnxruntime 1.31.1 (cpu)``; enters the generation."""
+    """Name, version and device of the runtime, such as ``onnxruntime 1.31.1 (cpu)``; enters the generation."""
     deterministic: bool
     """False if equal inputs may give different outputs (random ops, or a python model that says so)."""
 

@@ -1,0 +1,41 @@
+"""A request and a response as handlers see them, whatever carried them (HTTP/1.1 today, HTTP/2 on the same port later)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One whole request, body included and already within its limits.
+
+    ``path`` is percent-decoded, ``query`` is the raw text after ``?``. ``headers`` is case-insensitive.
+    ``peer`` is the address of the other end, without port. ``received`` is the loop's time when the request
+    line arrived; deadlines and ``serviceTimeMcs`` count from it.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    peer: str
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One whole response. ``Content-Length``, ``Date`` and connection headers are the carrier's business."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default=_NO_HEADERS)
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+"""Answers every request: raises nothing but ``CancelledError``, which means that the client left."""
