@@ -1,4 +1,4 @@
-"""A request and a response as handlers see them, whatever carried them (HTTP/1.1 today, HTTP/2 on the same port later)."""
+"""A request and a response as handlers see them, whatever carried them: HTTP/1.1 today, HTTP/2 later."""
 
 from __future__ import annotations
 
