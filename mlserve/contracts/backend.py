@@ -45,6 +45,8 @@ class LoadedModel(Protocol):
     """Name, version and device of the runtime, such as ``onnxruntime 1.31.1 (cpu)``; enters the generation."""
     deterministic: bool
     """False if equal inputs may give different outputs (random ops, or a python model that says so)."""
+    loop_safe: bool
+    """True if a run does nothing but compute: no I/O, no locks. It may then run on the event loop, if quick."""
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run once. Blocks, releases the GIL where the runtime does, may be called from several threads.
@@ -79,8 +81,8 @@ class Backend(Protocol):
         """
         ...
 
-    def load(self, artifact: Path, options: LoadOptions) -> LoadedModel:
-        """Load ``artifact`` (the file or folder that was copied). Blocks.
+    def load(self, artifact: Path | None, options: LoadOptions) -> LoadedModel:
+        """Load ``artifact``: the file or folder that was copied, or ``None`` for a python target without one. Blocks.
 
         Raises :class:`~mlserve.errors.LoadError` with a text that says what is wrong and, where it can, what to do:
         an incomplete SavedModel names the missing shard, an unknown signature or tag set lists those there are, a
