@@ -47,6 +47,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --no-config --quiet --universal --fo
 lock: $(VENV)/.made ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(PIP) install --quiet uv
 	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
+	$(LOCK) --all-extras --group build --constraint requirements/dev.txt --output-file requirements/all.txt
 	$(LOCK) --extra tensorflow --group build --constraint requirements/dev.txt --output-file requirements/serve.txt
 
 clean: ## Remove the environment and everything built
