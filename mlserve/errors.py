@@ -11,6 +11,8 @@
     |   +-- WrongMethod           wrong_method
     |   +-- SlowSender            slow_sender           header or body took longer than ``ReadTimeoutMs``
     |   +-- TooLarge              too_large             a body or a number of rows over its limit
+    |   +-- UnsupportedEncoding   unsupported_encoding  a body with a Content-Encoding
+    |   +-- ExpectationFailed     expectation_failed    an Expect other than 100-continue
     |   +-- HeaderTooLarge        header_too_large
     |   +-- Overloaded            overloaded            a bounded queue is full; try again
     |   +-- InferenceFailed       inference_failed      the model or transformer raised; the log has the cause
@@ -92,6 +94,18 @@ class TooLarge(RequestError):
     """A body over ``BufferSize`` or more rows than ``MaxRows``."""
 
     code = "too_large"
+
+
+class UnsupportedEncoding(RequestError):
+    """A request body is compressed; limits count the bytes that arrive, so bodies come as they are."""
+
+    code = "unsupported_encoding"
+
+
+class ExpectationFailed(RequestError):
+    """An ``Expect`` header asks for something other than ``100-continue``."""
+
+    code = "expectation_failed"
 
 
 class HeaderTooLarge(RequestError):

@@ -18,6 +18,8 @@ STATUS: Final[dict[str, int]] = {
     "wrong_method": 405,
     "slow_sender": 408,
     "too_large": 413,
+    "unsupported_encoding": 415,
+    "expectation_failed": 417,
     "overloaded": 429,
     "header_too_large": 431,
     "internal": 500,
