@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -34,7 +34,11 @@ class HttpResponse:
     status: int
     body: bytes = b""
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default=_NO_HEADERS)
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS)
+
+    def with_header(self, name: str, value: str) -> HttpResponse:
+        """The same answer with one header more."""
+        return replace(self, headers={**self.headers, name: value})
 
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
