@@ -1,0 +1,189 @@
+"""ONNX files by onnxruntime."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mlserve.backends.faults import brief, has_surrogates, mismatch, not_utf8
+from mlserve.backends.onnx_devices import OnnxDevice, available_devices
+from mlserve.backends.onnx_graph import external_files, is_random, read_model
+from mlserve.backends.onnx_types import (
+    input_spec,
+    maps_hold_float32,
+    maps_to_rows,
+    output_spec,
+    unwrap,
+    wrap_bfloat16,
+)
+from mlserve.backends.quiet import quiet_import
+from mlserve.contracts.backend import LoadedModel, LoadOptions
+from mlserve.errors import BadRequest, LoadError, MissingPackage
+from mlserve.types import Array, DType, Signature
+
+_log = logging.getLogger(__name__)
+
+_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:\s*)?")
+_SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ .*?\([^)]*\)(?: const)?\s")
+_UNKNOWN_CATEGORY = "Unknown Category and zeros = 0"
+_FATAL = 4
+"""onnxruntime repeats on stderr what it raises; this silences the echo."""
+
+
+class OnnxBackend:
+    """``*.onnx``: one file, or a folder with one of them or with a ``model.onnx``."""
+
+    name: ClassVar[str] = "onnx"
+
+    def claims(self, files: Collection[str]) -> bool:
+        return _model_file(files) is not None
+
+    def companions(self, file: Path) -> Sequence[str]:
+        return external_files(read_model(file), file.parent)
+
+    def load(self, artifact: Path | None, options: LoadOptions) -> LoadedModel:
+        if artifact is None:
+            raise LoadError("an ONNX model needs a file: set URL to it")
+        try:
+            runtime = quiet_import("onnxruntime")
+        except ModuleNotFoundError as error:
+            raise MissingPackage(f"{artifact.name} (ONNX)", "onnxruntime", "all") from error
+        file = _find(artifact)
+        model = read_model(file)
+        for name in external_files(model, file.parent):
+            if not (file.parent / name).is_file():
+                raise LoadError(f"{file.name} keeps weights in {name!r}, which is missing beside it")
+        infos = {info.name: info for info in (*model.graph.input, *model.graph.output)}
+        deterministic = not is_random(model)
+        del model  # its weights would stay in memory twice while the session is made
+        session, device = _open(runtime, file, options)
+        signature = Signature(
+            tuple(input_spec(node, infos.get(node.name)) for node in session.get_inputs()),
+            tuple(output_spec(node, infos.get(node.name)) for node in session.get_outputs()),
+        )
+        return OnnxModel(session, signature, f"onnxruntime {runtime.__version__} ({device})", deterministic)
+
+
+class OnnxModel:
+    """One session. See :class:`~mlserve.contracts.backend.LoadedModel`."""
+
+    loop_safe = True
+
+    def __init__(self, session: Any, signature: Signature, runtime: str, deterministic: bool) -> None:
+        self._session = session
+        self.signature = signature
+        self.runtime = runtime
+        self.deterministic = deterministic
+        self._outputs = [spec.name for spec in signature.outputs]
+        self._float32_maps = {node.name: maps_hold_float32(node) for node in session.get_outputs()}
+        self._maps = [spec.name for spec in signature.outputs if spec.dtype is DType.JSON]
+        self._bfloat16_inputs = [spec.name for spec in signature.inputs if spec.dtype is DType.BFLOAT16]
+        self._wrapped = any(spec.dtype is DType.BFLOAT16 for spec in signature.outputs)
+        if self._wrapped and (self._maps or any(spec.dtype is DType.STRING for spec in signature.inputs)):
+            raise LoadError(
+                "bfloat16 outputs beside string inputs or sequences of maps cannot pass through onnxruntime's "
+                "Python interface; cast them to float in the model"
+            )
+
+    def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            values = self._run(inputs)
+        except Exception as error:
+            if (fault := self._blame(inputs, error)) is not None:
+                raise fault from error
+            raise
+        outputs = dict(zip(self._outputs, values, strict=True))
+        for name in self._maps:
+            outputs[name] = maps_to_rows(outputs[name], float32=self._float32_maps[name])
+        return outputs
+
+    def close(self) -> None:
+        del self._session
+
+    def _run(self, inputs: Mapping[str, Array]) -> list[Any]:
+        if self._wrapped:
+            return self._run_wrapped(inputs)
+        feeds: dict[str, Any] = dict(inputs)
+        for name in self._bfloat16_inputs:
+            feeds[name] = wrap_bfloat16(feeds[name])
+        values: list[Any] = self._session.run(self._outputs, feeds)
+        return values
+
+    def _run_wrapped(self, inputs: Mapping[str, Array]) -> list[Any]:
+        from onnxruntime import OrtValue
+
+        feeds = {
+            name: wrap_bfloat16(array) if name in self._bfloat16_inputs else OrtValue.ortvalue_from_numpy(array)
+            for name, array in inputs.items()
+        }
+        values = self._session.run_with_ort_values(self._outputs, feeds)
+        return [unwrap(value, spec.dtype) for value, spec in zip(values, self.signature.outputs, strict=True)]
+
+    def _blame(self, inputs: Mapping[str, Array], error: Exception) -> BadRequest | None:
+        if (fault := mismatch(self.signature, inputs)) is not None:
+            return fault
+        if isinstance(error, UnicodeEncodeError):
+            culprits = (spec for spec in self.signature.inputs if has_surrogates(spec, inputs[spec.name]))
+            return next((not_utf8(spec) for spec in culprits), None)
+        if _UNKNOWN_CATEGORY in str(error):
+            return BadRequest("an input holds a category that the model does not know, and it refuses those")
+        return None
+
+
+def _model_file(files: Collection[str]) -> str | None:
+    """The one model among ``files``; those in the folder itself come before those further down."""
+    found = [name for name in files if name.endswith(".onnx")]
+    found = [name for name in found if "/" not in name] or found
+    if len(found) == 1:
+        return found[0]
+    return "model.onnx" if "model.onnx" in found else None
+
+
+def _find(artifact: Path) -> Path:
+    if not artifact.is_dir():
+        return artifact
+    files = sorted(path.relative_to(artifact).as_posix() for path in artifact.rglob("*.onnx") if path.is_file())
+    name = _model_file(files)
+    if name is None:
+        there = f"these: {brief(', '.join(files))}" if files else "none"
+        raise LoadError(f"{artifact.name} needs exactly one .onnx file, or one named model.onnx; there are {there}")
+    return artifact / name
+
+
+def _open(runtime: Any, file: Path, options: LoadOptions) -> tuple[Any, str]:
+    """A session and the device it runs on, the first of ``options.providers`` that works."""
+    devices = available_devices(options.providers, runtime.get_available_providers())
+    failure: Exception | None = None
+    for position, device in enumerate(devices):
+        try:
+            session = _session(runtime, file, devices[position:], options.threads)
+        except Exception as error:  # onnxruntime's own errors share no base class
+            failure = error
+        else:
+            # onnxruntime drops a provider whose libraries do not load and goes on without a word.
+            if device.provider in session.get_providers():
+                return session, device.text
+            failure = None
+        if position + 1 < len(devices):
+            _log.warning("%s: device %r does not start, trying the next; %s", file.name, device.text, _why(failure))
+    raise LoadError(f"{file.name} cannot be loaded: {_why(failure)}") from failure
+
+
+def _session(runtime: Any, file: Path, devices: Sequence[OnnxDevice], threads: int | None) -> Any:
+    settings = runtime.SessionOptions()
+    settings.intra_op_num_threads = threads or 1
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = _FATAL
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What the first device has no kernel for runs on the next; a provider may stand in the list only once.
+    providers = list({device.provider: device.options for device in reversed(devices)}.items())[::-1]
+    return runtime.InferenceSession(str(file), settings, providers=providers, enable_fallback=0)
+
+
+def _why(error: Exception | None) -> str:
+    if error is None:
+        return "onnxruntime did not start the device (are its CUDA or vendor libraries installed?)"
+    return brief(_SOURCE_LINE.sub("", _PREFIX.sub("", str(error))))

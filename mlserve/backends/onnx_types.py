@@ -1,0 +1,92 @@
+"""onnxruntime's types as mlserve's, and the values that its plain ``run`` cannot pass: bfloat16 and maps."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mlserve.errors import LoadError
+from mlserve.types import Array, DType, Shape, TensorSpec
+
+_ELEMENTS = {
+    "bool": DType.BOOL,
+    "int8": DType.INT8,
+    "int16": DType.INT16,
+    "int32": DType.INT32,
+    "int64": DType.INT64,
+    "uint8": DType.UINT8,
+    "uint16": DType.UINT16,
+    "uint32": DType.UINT32,
+    "uint64": DType.UINT64,
+    "float16": DType.FLOAT16,
+    "bfloat16": DType.BFLOAT16,
+    "float": DType.FLOAT32,
+    "double": DType.FLOAT64,
+    "complex64": DType.COMPLEX64,
+    "complex128": DType.COMPLEX128,
+    "string": DType.STRING,
+}
+_TENSOR = re.compile(r"tensor\((\w+)\)")
+_MAPS = re.compile(r"seq\(map\(\w+,\s*tensor\((\w+)\)\)\)")
+
+
+def input_spec(node: Any, info: Any) -> TensorSpec:
+    """``node`` is the session's description of an input, ``info`` the file's. Raises :class:`LoadError` by name."""
+    found = _TENSOR.fullmatch(node.type)
+    if found is None or found[1] not in _ELEMENTS:
+        raise LoadError(f"input {node.name!r} has the type {node.type}, which mlserve cannot carry")
+    return TensorSpec(node.name, _ELEMENTS[found[1]], _shape(node, info))
+
+
+def output_spec(node: Any, info: Any) -> TensorSpec:
+    """As :func:`input_spec`; a sequence of maps (one per row) is ``json``."""
+    if _MAPS.fullmatch(node.type):
+        return TensorSpec(node.name, DType.JSON, (None,))
+    found = _TENSOR.fullmatch(node.type)
+    if found is None or found[1] not in _ELEMENTS:
+        raise LoadError(f"output {node.name!r} has the type {node.type}, which mlserve cannot carry")
+    return TensorSpec(node.name, _ELEMENTS[found[1]], _shape(node, info))
+
+
+def maps_hold_float32(node: Any) -> bool:
+    """True for a sequence of maps to ``tensor(float)``, whose values arrive widened to Python's floats."""
+    found = _MAPS.fullmatch(node.type)
+    return found is not None and found[1] == "float"
+
+
+def maps_to_rows(maps: list[Mapping[Any, Any]], *, float32: bool) -> Array:
+    """Dicts with text keys in an object array. A float32 becomes the float with the same shortest text: 0.26, not
+    0.25999999046325684."""
+    rows = np.empty(len(maps), object)
+    for index, row in enumerate(maps):
+        values = [float(str(np.float32(value))) for value in row.values()] if float32 else list(row.values())
+        rows[index] = dict(zip(map(str, row), values, strict=True))
+    return rows
+
+
+def wrap_bfloat16(array: Array) -> Any:
+    """``array`` as an ``OrtValue``, copied only if not contiguous. It must outlive the run."""
+    import onnx
+    from onnxruntime import OrtValue
+
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), onnx.TensorProto.BFLOAT16)
+
+
+def unwrap(value: Any, dtype: DType) -> Array:
+    """A copy of an ``OrtValue``; onnxruntime itself gives no numpy array for bfloat16."""
+    if dtype is not DType.BFLOAT16:
+        array: Array = value.numpy()
+        return array
+    flat = np.frombuffer(ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes()), dtype.numpy)
+    return flat.reshape(value.shape()).copy()
+
+
+def _shape(node: Any, info: Any) -> Shape | None:
+    # The session says [] both for a scalar and for a tensor whose rank nobody declared; the file tells them apart.
+    if not node.shape and not (info is not None and info.type.tensor_type.HasField("shape")):
+        return None
+    return tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)
