@@ -1,16 +1,27 @@
 """The configuration as typed values. Names in YAML are those of mly, whatever their case: ``MaxRows`` = ``maxrows``.
 
-Reading, positions, substitution and error texts are in ``load.py``; this file only says what there is.
+This file only says what there is. ``document.py`` reads YAML, ``environment.py`` fills in ``${VAR}``, ``conform.py``
+matches the result against these classes, ``checks.py`` looks for what contradicts itself, ``notices.py`` for what has
+no effect, and ``load.py`` joins them.
+
+Members stand in the order in which ``GET /v1/api/config/`` shows them: mly's first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlserve.config.units import Microseconds, Milliseconds, Nanoseconds, Seconds
+from mlserve.config.units import Microseconds, Milliseconds, Nanoseconds, Seconds, parse_duration
+from mlserve.types import DType
+
+_ZERO = timedelta(0)
+
+Name = Annotated[str, Field(min_length=1)]
+"""Text that may not be empty."""
 
 
 def _yaml_name(attribute: str) -> str:
@@ -20,7 +31,18 @@ def _yaml_name(attribute: str) -> str:
 
 
 class Section(BaseModel):
-    """Base of every mapping in the file: strict about names, immutable, known by its YAML spelling."""
+    """Base of every mapping in the file: strict about names, immutable, known by its YAML spelling.
+
+    ``synonyms`` are other names of a member, ``zero_is_unset`` are members whose 0 means "the default", as in mly,
+    and ``shorthand`` is what a scalar stands for where this mapping is expected (``None``: it is an error).
+    """
+
+    synonyms: ClassVar[Mapping[str, str]] = {}
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def shorthand(cls, value: object) -> dict[str, object] | None:
+        return None
 
     model_config = ConfigDict(
         alias_generator=_yaml_name, extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
@@ -30,24 +52,31 @@ class Section(BaseModel):
 class EndpointConfig(Section):
     """Where and how the server listens. Sizes in bytes."""
 
-    host: str = "127.0.0.1"
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset(
+        {
+            "ReadTimeoutMs", "WriteTimeoutMs", "WriteTimeout", "MaxHeaderBytes", "BufferSize",
+            "MaxEvaluatorWaitMs", "MaxEvaluatorWait", "MaxEvaluatorConcurrency",
+        }
+    )  # fmt: skip
+
+    host: Name = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
-    read_timeout_ms: Milliseconds = timedelta(seconds=5)
-    write_timeout_ms: Milliseconds = timedelta(seconds=5)
-    write_timeout: Nanoseconds | None = None
-    idle_timeout_ms: Milliseconds = timedelta(seconds=75)
+    read_timeout_ms: Milliseconds = Field(timedelta(seconds=5), gt=_ZERO)
+    write_timeout_ms: Milliseconds = Field(timedelta(seconds=5), gt=_ZERO)
+    write_timeout: Nanoseconds | None = Field(None, gt=_ZERO)
+    idle_timeout_ms: Milliseconds = Field(timedelta(seconds=75), gt=_ZERO)
     max_header_bytes: int = Field(8192, ge=256)
     buffer_size: int = Field(4 * 1024 * 1024, ge=1)
     max_rows: int = Field(10_000, ge=1)
-    max_evaluator_wait_ms: Milliseconds | None = None
-    max_evaluator_wait: Nanoseconds | None = None
+    max_evaluator_wait_ms: Milliseconds | None = Field(None, gt=_ZERO)
+    max_evaluator_wait: Nanoseconds | None = Field(None, gt=_ZERO)
     max_evaluator_concurrency: int = Field(5000, ge=1)
     client_cache_control: bool = True
     access_log: Literal["off", "sampled", "all"] = "off"
     access_log_sample: float = Field(0.01, ge=0, le=1)
-    shutdown_wait_ms: Milliseconds = timedelta(0)
+    shutdown_wait_ms: Milliseconds = Field(_ZERO, ge=_ZERO)
     """After SIGTERM: how long ``/readyz`` says 503 before the port closes, so that load balancers notice."""
-    shutdown_timeout_ms: Milliseconds = timedelta(seconds=30)
+    shutdown_timeout_ms: Milliseconds = Field(timedelta(seconds=30), ge=_ZERO)
     """After SIGTERM: how long requests in flight may still take."""
     pool_max_size: int | None = None
 
@@ -58,9 +87,16 @@ class EndpointConfig(Section):
 
 
 class InputConfig(Section):
-    """One entry of ``Models[].Inputs``."""
+    """One entry of ``Models[].Inputs``; a bare name stands for ``{Name: name}``.
 
-    name: str
+    ``Default: .nan`` is a value (missing numbers are NaN), ``Default: null`` says "no default".
+    """
+
+    @classmethod
+    def shorthand(cls, value: object) -> dict[str, object] | None:
+        return {"Name": str(value)}
+
+    name: Name
     index: int | None = None
     data_type: str | None = None
     auxiliary: bool = False
@@ -70,14 +106,25 @@ class InputConfig(Section):
 
     @property
     def has_default(self) -> bool:
-        """Told apart from ``Default: null``, which says "no default"."""
         return self.default is not None
+
+    @property
+    def dtype(self) -> DType | None:
+        """``DataType`` by our names (mly says ``float`` for float32, ``int`` for int64). Raises :class:`ValueError`."""
+        if self.data_type is None:
+            return None
+        name = self.data_type.casefold()
+        return DType({"float": "float32", "int": "int64"}.get(name, name))
 
 
 class OutputConfig(Section):
-    """One entry of ``Models[].Outputs``: an output to answer."""
+    """One entry of ``Models[].Outputs``: an output to answer; a bare name stands for ``{Name: name}``."""
 
-    name: str
+    @classmethod
+    def shorthand(cls, value: object) -> dict[str, object] | None:
+        return {"Name": str(value)}
+
+    name: Name
     index: int | None = None
     data_type: str | None = None
 
@@ -85,16 +132,17 @@ class OutputConfig(Section):
 class TimeoutAdjustments(Section):
     """mly's adaptive window."""
 
-    increment: Nanoseconds = timedelta(microseconds=100)
-    max: int = 0
+    increment: Nanoseconds = Field(timedelta(microseconds=100), ge=_ZERO)
+    max: int = Field(0, ge=0)
 
 
 class BatchConfig(Section):
-    """Micro-batching of one model, or of all (``GlobalBatching``)."""
+    """Micro-batching of one model, or of all (``GlobalBatching``). A ``BatchWait`` below 0 switches batching off."""
 
     max_batch_size: int | None = Field(None, ge=0)
     batch_wait: Nanoseconds | None = None
     batch_wait_micros: Microseconds | None = None
+    """Overrides ``BatchWait``."""
     max_evaluator_concurrency: int | None = Field(None, ge=0)
     max_queued_batches: int | None = Field(None, ge=0)
     max_queued_rows: int | None = Field(None, ge=1)
@@ -102,15 +150,19 @@ class BatchConfig(Section):
     verbose: dict[str, Any] | None = None
 
 
-class ExpectConfig(Section):
-    """``Test.Expect``: what the test rows must give. Floats compare within ``Tolerance`` (relative and absolute)."""
-
-    outputs: dict[str, Any] = Field(default_factory=dict)
-    tolerance: float = Field(1e-5, ge=0)
-
-
 class TestConfig(Section):
-    """The self-test a version must pass before it serves."""
+    """The self-test a version must pass before it serves.
+
+    ::
+
+        Test:
+          Single: {island: Dream, bill_length_mm: 40.1}   # one row; inputs left out get made-up values
+          Expect: {species: Adelie, score: 0.97}          # output -> the value it must have
+          Tolerance: 1e-3                                 # of numbers: relative or absolute, whichever is wider
+
+    With ``Batch: {input: [values]}`` and no ``Single``, each value of ``Expect`` is a list with one element per row.
+    Outputs that ``Expect`` does not name are not compared; names in all three mappings are the model's, case and all.
+    """
 
     __test__ = False  # not a test class, whatever pytest makes of its name
 
@@ -118,55 +170,69 @@ class TestConfig(Section):
     single: dict[str, Any] | None = None
     single_batch: bool = False
     batch: dict[str, Any] | None = None
-    expect: ExpectConfig | None = None
+    expect: dict[str, Any] | None = None
+    tolerance: float = Field(1e-5, ge=0, allow_inf_nan=False)
 
 
 class ModelConfig(Section):
     """One entry of ``Models``."""
 
+    synonyms: ClassVar[Mapping[str, str]] = {"ReloadPollIntervalSeconds": "PollInterval"}
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset({"PollInterval"})
+
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$")
-    url: str
-    backend: str | None = None
-    signature: str = "serving_default"
-    tags: tuple[str, ...] = ("serve",)
-    providers: tuple[str, ...] = ("cpu",)
-    threads: int | None = Field(None, ge=1)
-    inputs: tuple[InputConfig, ...] = ()
-    key_fields: tuple[str, ...] = ()
-    auxiliary: tuple[str, ...] = ()
-    outputs: tuple[OutputConfig, ...] = ()
-    rows: bool = True
-    """False: one request is one run, whatever the signature would allow."""
-    transformer: str | None = None
-    use_dict: bool = True
-    data_store: str | None = None
-    cache_version: str = ""
-    batch: BatchConfig | None = None
-    test: TestConfig | None = None
-    required: bool = True
-    poll_interval: Seconds = timedelta(seconds=60)
-    ready_file: str | None = None
-    max_bytes: int = Field(16 * 1024**3, ge=1)
-    """The most an artefact may weigh, unpacked."""
+    debug: bool = False
     location: str | None = None
     """The folder that local copies are made in; default: a folder of our own under the system's temporary one."""
     dir: str | None = None
-    debug: bool = False
-    dict_url: str | None = Field(None, alias="DictURL")
+    url: Name
+    batch: BatchConfig | None = None
+    tags: tuple[str, ...] = ("serve",)
+    use_dict: bool = True
+    dict_url: str | None = None
+    inputs: tuple[InputConfig, ...] = ()
+    key_fields: tuple[Name, ...] = ()
+    auxiliary: tuple[Name, ...] = ()
+    outputs: tuple[OutputConfig, ...] = ()
     output_type: str | None = None
+    transformer: Name | None = None
+    data_store: str | None = None
     stream: dict[str, Any] | None = None
+    test: TestConfig | None = None
+
+    backend: Name | None = None
+    signature: Name = "serving_default"
+    providers: tuple[Name, ...] = ("cpu",)
+    threads: int | None = Field(None, ge=1)
+    rows: bool = True
+    """False: one request is one run, whatever the signature would allow."""
+    cache_version: str = ""
+    required: bool = True
+    poll_interval: Seconds = Field(timedelta(seconds=60), gt=_ZERO)
+    ready_file: Name | None = None
+    max_bytes: int = Field(16 * 1024**3, ge=1)
+    """The most an artefact may weigh, unpacked."""
     platform: Literal["tensorflow", "triton"] | None = None
+    """Newer mly's name for ``Backend``; ``triton`` is refused."""
     mode: Literal["inference", "router"] | None = None
-    reload_poll_interval_seconds: int | None = None
     reload_timeout_seconds: int | None = None
     continue_on_recover: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _platform_is_a_backend(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("Platform") == "tensorflow" and "Backend" not in data:
+            return {**data, "Backend": "tensorflow"}
+        return data
 
 
 class MemoryCacheConfig(Section):
     """``Datastores[].Cache``: the in-memory tier."""
 
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset({"SizeMB", "MaxEntries"})
+
     size_mb: int = Field(1, ge=1)
-    max_entries: int | None = None
+    max_entries: int | None = Field(None, ge=1)
     entry_size: int | None = None
     shards: int | None = None
     location: str | None = None
@@ -175,11 +241,13 @@ class MemoryCacheConfig(Section):
 class TierConfig(Section):
     """An external tier: ``L2``, and L1 by the same members of the datastore itself."""
 
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset({"TimeToLiveMs", "RetryTimeMs"})
+
     connection: str | None = None
     namespace: str | None = None
     dataset: str | None = None
-    time_to_live_ms: Milliseconds | None = None
-    retry_time_ms: Milliseconds | None = None
+    time_to_live_ms: Milliseconds | None = Field(None, gt=_ZERO)
+    retry_time_ms: Milliseconds | None = Field(None, gt=_ZERO)
     read_only: bool = False
     layout: Literal["mly", "native"] | None = None
 
@@ -187,11 +255,11 @@ class TierConfig(Section):
 class DatastoreConfig(TierConfig):
     """One entry of ``Datastores``: a cache chain that models name by ``DataStore``."""
 
-    id: str
+    id: Name
     cache: MemoryCacheConfig | None = None
     l2: TierConfig | None = None
-    time_to_live_ms: Milliseconds = timedelta(minutes=15)
-    retry_time_ms: Milliseconds = timedelta(seconds=5)
+    time_to_live_ms: Milliseconds = Field(timedelta(minutes=15), gt=_ZERO)
+    retry_time_ms: Milliseconds = Field(timedelta(seconds=5), gt=_ZERO)
     storable: str | None = None
     fields: tuple[OutputConfig, ...] = ()
     disabled: bool = False
@@ -199,27 +267,36 @@ class DatastoreConfig(TierConfig):
 
 
 class ConnectionTimeout(Section):
-    """mly's timeouts of an Aerospike connection."""
+    """mly's timeouts of an Aerospike connection; ``Timeout: 300`` or ``300ms`` sets all three."""
+
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset({"Connection", "Socket", "Total"})
 
     unit: Literal["ms", "sec", "min"] = "ms"
-    connection: int = 800
-    socket: int = 400
-    total: int = 450
+    connection: int = Field(800, ge=1)
+    socket: int = Field(400, ge=1)
+    total: int = Field(450, ge=1)
+
+    @classmethod
+    def shorthand(cls, value: object) -> dict[str, object] | None:
+        milliseconds = parse_duration(value, "ms") // timedelta(milliseconds=1)
+        return {"Connection": milliseconds, "Socket": milliseconds, "Total": milliseconds}
 
 
 class ConnectionConfig(Section):
     """One entry of ``Connections``: a ``URL``, or mly's ``Hostnames``, ``Port`` and ``Timeout`` (Aerospike)."""
 
-    id: str
-    url: str | None = None
-    hostnames: str | None = None
-    port: int = 3000
+    zero_is_unset: ClassVar[frozenset[str]] = frozenset({"Port"})
+
+    id: Name
+    url: Name | None = None
+    hostnames: Name | None = None
+    port: int = Field(3000, ge=1, le=65535)
     timeout: ConnectionTimeout | None = None
 
     @model_validator(mode="after")
-    def _has_an_address(self) -> ConnectionConfig:
+    def _has_one_address(self) -> ConnectionConfig:
         if (self.url is None) == (self.hostnames is None):
-            raise ValueError("give either URL (redis://, aerospike://, lmdb:) or Hostnames, not both and not neither")
+            raise ValueError("give one of URL (redis://, aerospike://, lmdb:) and Hostnames")
         return self
 
 
@@ -238,20 +315,21 @@ class MetricsConfig(Section):
 class TLSConfig(Section):
     """Certificate and key in PEM files, relative to the configuration."""
 
-    cert_file: str
-    key_file: str
+    cert_file: Name
+    key_file: Name
 
 
 class Config(Section):
     """A whole configuration file."""
 
-    endpoint: EndpointConfig = EndpointConfig()
     models: tuple[ModelConfig, ...] = ()
-    datastores: tuple[DatastoreConfig, ...] = ()
     connections: tuple[ConnectionConfig, ...] = ()
+    datastores: tuple[DatastoreConfig, ...] = ()
     global_batching: BatchConfig | None = None
     metrics: MetricsConfig | None = None
+    endpoint: EndpointConfig = EndpointConfig()
+    enable_mem_prof: bool = False
+    enable_cpu_prof: bool = False
     tls: TLSConfig | None = None
     allowed_subnet: tuple[str, ...] = ()
-    enable_mem_prof: bool = False
-    enable_cpu_prof: bool = Field(False, alias="EnableCPUProf")
+    profiler_port: int | None = None
