@@ -1,0 +1,70 @@
+"""Between the rows that callers send and the tensors that a runtime takes, for each way of serving.
+
+``ROWS``  column (n, …) <-> tensor (n, …) or (n, 1)
+``ONE``   each row        -> tensor (1, …), outputs joined along axis 0
+``WHOLE`` the only row    -> the tensor itself, outputs given a leading axis of 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mlserve.types import Array, Rows, Serving, Signature, TensorSpec
+
+
+class Misaligned(Exception):
+    """An output's first axis does not count the rows that went in: this model cannot be served by rows."""
+
+    def __init__(self, output: str, shape: tuple[int, ...], rows: int) -> None:
+        super().__init__(f"output {output!r} has shape {list(shape)} for {rows} row{'s' if rows != 1 else ''}")
+
+
+class Feed:
+    """Shapes one model's tensors. Pure: holds only the signature and the way of serving."""
+
+    def __init__(self, signature: Signature, serving: Serving) -> None:
+        self._signature = signature
+        self._serving = serving
+        self._inputs = [(spec.name, _is_column(spec)) for spec in signature.inputs]
+
+    def tensors(self, rows: Rows) -> Iterator[dict[str, Array]]:
+        """The inputs of each run that ``rows`` need, in order: one run, or one per row. Auxiliary columns stay out."""
+        if self._serving is Serving.WHOLE:
+            for index in range(rows.count):
+                yield {name: np.asarray(rows.columns[name][index]) for name, _ in self._inputs}
+            return
+        step = 1 if self._serving is Serving.ONE else rows.count
+        for start in range(0, rows.count, max(step, 1)):
+            piece = slice(start, start + step)
+            yield {
+                name: rows.columns[name][piece].reshape(-1, 1) if column else rows.columns[name][piece]
+                for name, column in self._inputs
+            }
+
+    def rows(self, runs: Sequence[Mapping[str, Array]], count: int) -> Rows:
+        """The outputs of those runs as ``count`` rows. Raises :class:`Misaligned` if they do not line up."""
+        if self._serving is Serving.WHOLE:
+            return Rows(
+                {spec.name: _stack([run[spec.name] for run in runs]) for spec in self._signature.outputs}, count
+            )
+        columns = {}
+        per_run = 1 if self._serving is Serving.ONE else count
+        for spec in self._signature.outputs:
+            pieces = [run[spec.name] for run in runs]
+            for piece in pieces:
+                if piece.ndim == 0 or piece.shape[0] != per_run:
+                    raise Misaligned(spec.name, piece.shape, per_run)
+            columns[spec.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return Rows(columns, count)
+
+
+def _is_column(spec: TensorSpec) -> bool:
+    return spec.shape is not None and len(spec.shape) == 2 and spec.shape[1] == 1
+
+
+def _stack(tensors: Sequence[Array]) -> Array:
+    if len(tensors) == 1:
+        return tensors[0][np.newaxis]
+    return np.stack(tensors)

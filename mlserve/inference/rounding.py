@@ -1,0 +1,37 @@
+"""``Precision``: floats are rounded before anything sees them, so that the key and the model agree on the value."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlserve.types import Array, Context, Interface, Predict, Rows
+
+
+def round_half_away(values: Array, digits: int) -> Array:
+    """``values`` to ``digits`` decimals as mly rounds: in double, halves away from zero, back to their own dtype.
+
+    Values too large to have such decimals, infinities and NaN stay as they are.
+    """
+    wide = values.astype(np.float64)
+    scale = 10.0**digits
+    with np.errstate(over="ignore", invalid="ignore"):
+        magnitude = np.abs(wide) * scale
+        whole = np.floor(magnitude)
+        rounded = np.copysign((whole + (magnitude - whole >= 0.5)) / scale, wide)
+        exact = np.where(np.isfinite(magnitude), rounded, wide)
+        return exact.astype(values.dtype)
+
+
+def rounding(predict: Predict, interface: Interface) -> Predict:
+    """``predict`` behind the rounding that ``interface`` asks for; ``predict`` itself if it asks for none."""
+    digits = {field.name: field.precision for field in interface.inputs if field.precision is not None}
+    if not digits:
+        return predict
+
+    async def rounded(rows: Rows, context: Context) -> Rows:
+        columns = dict(rows.columns)
+        for name, precision in digits.items():
+            columns[name] = round_half_away(columns[name], precision)
+        return await predict(Rows(columns, rows.count), context)
+
+    return rounded
