@@ -1,0 +1,121 @@
+"""One loaded version of one model, with its own ``Predict``, and the count of callers inside it.
+
+The servable publishes a deployment by one assignment and never touches it again until it drains. Whoever answers a
+request enters it (``with deployment:``) in the same step of the loop in which it was looked up, so a version that is
+replaced keeps every caller it had and gets no new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+from mlserve.config.schema import ModelConfig
+from mlserve.errors import MlserveError
+from mlserve.types import Interface, Predict, Signature
+
+logger = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """The life of a deployment; it only moves forward."""
+
+    SERVING = "serving"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+_NEXT = {State.SERVING: State.DRAINING, State.DRAINING: State.CLOSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a deployment was made of. A servable whose origin has not changed has nothing to load."""
+
+    config: ModelConfig
+    digests: tuple[tuple[str, str], ...]
+    """(role, SHA-256) of the artefact and of each source file beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What operators are told about a deployment: pages, metrics, ``check``."""
+
+    backend: str
+    runtime: str
+    signature: Signature
+    size_bytes: int
+    load_seconds: float
+    loaded_at: float
+    """Unix time."""
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Deployment:
+    """A version that can answer. Made by the loader, published by the servable, closed by the servable."""
+
+    def __init__(
+        self,
+        *,
+        model_id: str,
+        generation: str,
+        origin: Origin,
+        interface: Interface,
+        predict: Predict,
+        facts: Facts,
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.model_id = model_id
+        self.generation = generation
+        self.origin = origin
+        self.interface = interface
+        self.predict = predict
+        self.facts = facts
+        self.state = State.SERVING
+        self._close = close
+        self._callers = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def callers(self) -> int:
+        """Requests inside right now."""
+        return self._callers
+
+    def __enter__(self) -> Self:
+        if self.state is not State.SERVING:
+            raise MlserveError(f"deployment of {self.model_id} is {self.state}: look it up again")
+        self._callers += 1
+        self._empty.clear()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._callers -= 1
+        if not self._callers:
+            self._empty.set()
+
+    async def close(self, drain_s: float) -> None:
+        """Drain, then free the model. Callers get ``drain_s`` seconds; their own deadlines are shorter than that.
+
+        The model itself is freed only when its last run has ended: to free it under a run would end the process.
+        """
+        self._move(State.DRAINING)
+        try:
+            async with asyncio.timeout(drain_s):
+                await self._empty.wait()
+        except TimeoutError:
+            logger.warning("%s: %d callers still inside after %.0f s; closing", self.model_id, self._callers, drain_s)
+        await self._close()
+        self._move(State.CLOSED)
+
+    def _move(self, state: State) -> None:
+        if _NEXT.get(self.state) is not state:
+            raise MlserveError(f"deployment of {self.model_id} cannot go from {self.state} to {state}")
+        self.state = state

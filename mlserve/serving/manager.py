@@ -1,0 +1,183 @@
+"""Which models there should be, and who answers for each id.
+
+The configuration states the complete wanted set (:meth:`Manager.apply`), so a missed change heals at the next one.
+Each model is a :class:`Servable` with a task of its own; the manager owns those tasks and awaits every one of them.
+Requests come through :meth:`Manager.acquire`, which never waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Protocol
+
+from mlserve.config.schema import ModelConfig
+from mlserve.errors import UnknownModel
+from mlserve.serving.deployment import Deployment
+from mlserve.serving.events import Event, Listener, ModelRemoved
+from mlserve.serving.loader import Loader
+from mlserve.serving.servable import Servable, Settings
+
+
+class Watch(Protocol):
+    """What the manager needs of a folder watch."""
+
+    def follow(self, subscriber: str, folders: Iterable[Path]) -> None:
+        """Wake ``subscriber`` when something moves in one of ``folders``; none at all ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One model as operators see it."""
+
+    model_id: str
+    deployment: Deployment | None
+    error: str | None
+    """Why the last load failed, if it did."""
+    required: bool
+
+    @property
+    def reason(self) -> str | None:
+        """One line that says why the model does not serve; ``None`` if it does."""
+        if self.deployment is not None:
+            return None
+        return self.error or "loading"
+
+
+@dataclass(slots=True)
+class _Running:
+    servable: Servable
+    task: asyncio.Task[None]
+
+
+class Manager:
+    """Every model of one process. Made, used and closed on the event loop."""
+
+    def __init__(
+        self, loader: Loader, settings: Settings, *, listeners: Sequence[Listener] = (), concurrent_loads: int = 2
+    ) -> None:
+        self._loader = loader
+        self._settings = settings
+        self._listeners = list(listeners)
+        self._loads = asyncio.Semaphore(concurrent_loads)
+        self._running: dict[str, _Running] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._watch: Watch | None = None
+        self._awaited: set[str] | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` of every event from now on."""
+        self._listeners.append(listener)
+
+    def watch_with(self, watch: Watch) -> None:
+        """Local folders are announced to ``watch``, which calls :meth:`wake` with a model's id."""
+        self._watch = watch
+
+    def wake(self, model_id: str) -> None:
+        """Something moved in a folder of that model."""
+        if running := self._running.get(model_id):
+            running.servable.wake()
+
+    def apply(self, models: Sequence[ModelConfig], base: str) -> None:
+        """Make ``models`` the wanted set. Returns at once: loading, replacing and draining go on in their tasks."""
+        wanted = {config.id: config for config in models}
+        if self._awaited is None:
+            self._awaited = {config.id for config in models if config.required}
+        for model_id in self._running.keys() - wanted.keys():
+            self._remove(model_id)
+        for model_id, config in wanted.items():
+            running = self._running.get(model_id)
+            if running is None:
+                self._add(config, base)
+            elif running.servable.config != config:
+                running.servable.configure(config, base)
+
+    def acquire(self, model_id: str) -> Deployment:
+        """The version that serves ``model_id``; enter it before the next await.
+
+        Raises :class:`UnknownModel`, or :class:`NotReady` while nothing serves.
+        """
+        running = self._running.get(model_id)
+        if running is None:
+            near = get_close_matches(model_id, self._running, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UnknownModel(f"no model of that id is configured{hint}")
+        return running.servable.acquire()
+
+    def __contains__(self, model_id: object) -> bool:
+        return model_id in self._running
+
+    @property
+    def statuses(self) -> list[Status]:
+        """Every configured model, in the configuration's order."""
+        return [
+            Status(
+                model_id,
+                running.servable.deployment,
+                str(running.servable.error) if running.servable.error else None,
+                running.servable.config.required,
+            )
+            for model_id, running in self._running.items()
+        ]
+
+    @property
+    def not_serving(self) -> dict[str, str]:
+        """Id -> why, for each model that no version answers for."""
+        return {status.model_id: status.reason for status in self.statuses if status.reason is not None}
+
+    @property
+    def ready(self) -> bool:
+        """False until every required model of the first configuration has served; from then on, if none serves."""
+        not_serving = self.not_serving
+        if self._awaited:
+            self._awaited &= not_serving.keys()
+        return not self._awaited and len(not_serving) < len(self._running)
+
+    async def first_attempts(self) -> None:
+        """Until every model has been loaded once, well or not: for ``check`` and ``--strict``."""
+        await asyncio.gather(*(running.servable.attempted.wait() for running in self._running.values()))
+
+    async def close(self) -> None:
+        """Stops loading, drains every model, frees it."""
+        for model_id in list(self._running):
+            self._remove(model_id)
+        while self._leaving:
+            await asyncio.gather(*self._leaving)
+
+    def _add(self, config: ModelConfig, base: str) -> None:
+        servable = Servable(
+            config,
+            base,
+            loader=self._loader,
+            loads=self._loads,
+            settings=self._settings,
+            notify=self._notify,
+            on_parts=lambda: self._follow(servable),
+        )
+        self._running[config.id] = _Running(servable, asyncio.create_task(servable.run(), name=f"servable {config.id}"))
+
+    def _remove(self, model_id: str) -> None:
+        running = self._running.pop(model_id)
+        if self._watch is not None:
+            self._watch.follow(model_id, ())
+        task = asyncio.create_task(self._leave(model_id, running), name=f"close {model_id}")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, model_id: str, running: _Running) -> None:
+        running.task.cancel()
+        await asyncio.wait([running.task])
+        await running.servable.close()
+        if model_id not in self._running:
+            self._notify(ModelRemoved(model_id))
+
+    def _follow(self, servable: Servable) -> None:
+        if self._watch is not None:
+            self._watch.follow(servable.config.id, servable.folders())
+
+    def _notify(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)

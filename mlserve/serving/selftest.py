@@ -1,0 +1,109 @@
+"""What a version must do before it serves: warm up, and pass the self-test of its configuration (``Test``).
+
+Values that nobody gave are made up, as in mly: ints and floats by a seeded generator, strings ``test-<int>``. A made-up
+row may be one that the model rightly refuses, so only a configured ``Test`` can fail a version.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from mlserve.config.schema import ModelConfig, TestConfig
+from mlserve.errors import LoadError, RequestError
+from mlserve.types import Context, InputField, Interface, Predict, Rows, Serving
+from mlserve.values import plain_row, rows_from_values
+
+MAX_TEST_ROWS: Final = 10_000
+
+
+def made_up_values(interface: Interface, given: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+    """One row: ``given`` as it is, the rest made up."""
+    random = Random(seed)  # noqa: S311  # test values, no secrets
+    return {field.name: given.get(field.name, _made_up(field, random)) for field in interface.inputs}
+
+
+def _made_up(field: InputField, random: Random) -> Any:
+    def nested(shape: Sequence[int | None]) -> Any:
+        if shape:
+            return [nested(shape[1:]) for _ in range(shape[0] or 1)]
+        if field.dtype.is_complex:
+            return [random.random(), random.random()]
+        if field.dtype.is_float:
+            return random.random()
+        if field.dtype.is_integer:
+            return random.randrange(100)  # fits every integer type
+        return bool(random.randrange(2)) if field.dtype == "bool" else f"test-{random.randrange(2**31)}"
+
+    return nested(field.shape or ())
+
+
+def sample_rows(interface: Interface, test: TestConfig | None, count: int) -> Rows:
+    """``count`` rows to warm up with: the configured test row repeated, or made-up ones, all of one shape."""
+    given = (test and test.single) or {}
+    values = made_up_values(interface, given)
+    if interface.serving is Serving.WHOLE:
+        return rows_from_values(interface, values, batch_size=None, max_rows=1)[0]
+    row, _ = rows_from_values(interface, values, batch_size=None, max_rows=1)
+    return row.take([0] * count)
+
+
+async def self_test(config: ModelConfig, interface: Interface, predict: Predict, deadline: float) -> None:
+    """Runs ``Test``. Raises :class:`LoadError` with the row and what was expected of it."""
+    test = config.test
+    if test is None:
+        return
+    for case in _cases(test, interface):
+        try:
+            rows, batch = rows_from_values(interface, case.values, batch_size=case.batch_size, max_rows=MAX_TEST_ROWS)
+            answer = await predict(rows, Context(deadline=deadline, request_id="self-test"))
+        except RequestError as error:
+            raise LoadError(f"self-test {case.name}: {error}") from error
+        if case.compared:
+            got = [plain_row(answer, index) for index in range(answer.count)]
+            for output, expected in (test.expect or {}).items():
+                values = [row[output] for row in got if output in row]
+                if not values:
+                    raise LoadError(f"self-test {case.name}: Expect names {output!r}; outputs are: {', '.join(got[0])}")
+                found = values if batch else values[0]
+                if not agrees(found, expected, test.tolerance):
+                    raise LoadError(
+                        f"self-test {case.name}: output {output!r} is {found!r}, expected {expected!r} "
+                        f"within {test.tolerance:g}"
+                    )
+
+
+def agrees(found: object, expected: object, tolerance: float) -> bool:
+    """Equal, numbers within ``tolerance`` (relative or absolute, whichever is wider); ``None`` stands for NaN."""
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        return found.keys() == expected.keys() and all(agrees(found[k], expected[k], tolerance) for k in found)
+    if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
+        return len(found) == len(expected) and all(map(agrees, found, expected, [tolerance] * len(found)))
+    if isinstance(found, int | float) and isinstance(expected, int | float):
+        both_nan = math.isnan(found) and math.isnan(expected)
+        return both_nan or math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance)
+    if isinstance(found, float) and expected is None:
+        return not math.isfinite(found)
+    return found == expected
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    name: str
+    values: dict[str, Any]
+    batch_size: int | None
+    compared: bool
+    """``Expect`` speaks of the Single row if there is one, else of the Batch."""
+
+
+def _cases(test: TestConfig, interface: Interface) -> Iterator[_Case]:
+    single = made_up_values(interface, test.single or {})
+    if test.single is not None or test.test or (test.expect and test.batch is None):
+        yield _Case("Single", single, None, compared=True)
+    if test.single_batch:
+        yield _Case("SingleBatch", single, 1, compared=False)
+    if test.batch is not None:
+        yield _Case("Batch", dict(test.batch), None, compared=test.single is None)
