@@ -1,0 +1,1 @@
+"""One file per command of ``mlserve``; ``cli.py`` parses and calls them."""

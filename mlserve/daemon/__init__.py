@@ -1,0 +1,1 @@
+"""The process: what starts, what watches, what stops, in which order."""

@@ -1,0 +1,37 @@
+"""A manager with all it needs, as ``serve``, ``check`` and ``inspect`` use it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from mlserve.assemble import Assembler
+from mlserve.config.schema import Config
+from mlserve.daemon.workdir import work_dir
+from mlserve.observe.metrics import Metrics
+from mlserve.serving.events import Listener
+from mlserve.serving.loader import Loader
+from mlserve.serving.manager import Manager
+from mlserve.serving.servable import Settings
+
+DRAIN_GRACE_S: Final = 1.0
+"""A drained version waits this much longer than any request may take."""
+
+
+@asynccontextmanager
+async def open_manager(config: Config, metrics: Metrics, listeners: Sequence[Listener]) -> AsyncIterator[Manager]:
+    """A manager without models; on the way out its models drain and their copies are removed."""
+    folders = work_dir()
+    folder: Path = await asyncio.to_thread(folders.__enter__)
+    try:
+        settings = Settings(work_dir=folder, drain_s=config.endpoint.request_timeout.total_seconds() + DRAIN_GRACE_S)
+        manager = Manager(Loader(Assembler(config, metrics)), settings, listeners=listeners)
+        try:
+            yield manager
+        finally:
+            await manager.close()
+    finally:
+        await asyncio.to_thread(folders.__exit__, None, None, None)

@@ -1,0 +1,57 @@
+"""Every path of the data port: fixed ones from the operators' table, the rest from the protocols."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from mlserve.contracts.protocol import Protocol
+from mlserve.errors import RequestError
+from mlserve.observe.access import AccessLog, safe_request_id
+from mlserve.transport.admin import Admin
+from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.predict import PredictHandler
+from mlserve.transport.status import error_response
+
+_ECHOED: Final = "X-Request-Id"
+
+
+class Application:
+    """The handler of every carrier (HTTP/1.1, later HTTP/2)."""
+
+    def __init__(
+        self, predict: PredictHandler, protocols: Sequence[Protocol], admin: Admin, access_log: AccessLog
+    ) -> None:
+        self._predict = predict
+        self._protocols = list(protocols)
+        self._admin = admin
+        self._access_log = access_log
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Raises nothing but ``CancelledError``, which means that the client left."""
+        response = await self._route(request)
+        request_id = request.headers.get(_ECHOED)
+        if request_id:
+            response = response.with_header(_ECHOED, safe_request_id(request_id))
+        if self._access_log.enabled:
+            self._access_log.write(
+                peer=request.peer,
+                method=request.method,
+                path=request.path,
+                status=response.status,
+                seconds=asyncio.get_running_loop().time() - request.received,
+                size=len(response.body),
+                request_id=safe_request_id(request_id or ""),
+            )
+        return response
+
+    async def _route(self, request: HttpRequest) -> HttpResponse:
+        for protocol in self._protocols:
+            model_id = protocol.match(request.path)
+            if model_id is not None:
+                return await self._predict(request, protocol, model_id)
+        try:
+            return await self._admin(request)
+        except RequestError as error:
+            return error_response(error)

@@ -1,0 +1,88 @@
+"""One prediction over HTTP: match, decode, enter a deployment, predict, encode. Knows no protocol and no model."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from mlserve.contracts.protocol import Protocol, WireRequest
+from mlserve.errors import BadRequest, DeadlineExceeded, RequestError, WrongMethod
+from mlserve.observe.access import safe_request_id
+from mlserve.observe.metrics import Metrics, ModelMetrics
+from mlserve.serving.manager import Manager
+from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.status import error_response
+from mlserve.types import Context
+from mlserve.values import count_non_finite
+
+TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictLimits:
+    """``timeout_s`` is a request's deadline, counted from its first byte; a caller may only shorten it."""
+
+    timeout_s: float
+    max_rows: int
+
+
+class PredictHandler:
+    """Answers every request for a model, errors included."""
+
+    def __init__(self, manager: Manager, metrics: Metrics, limits: PredictLimits) -> None:
+        self._manager = manager
+        self._metrics = metrics
+        self._limits = limits
+        self._of_model: dict[str, ModelMetrics] = {}
+
+    def forget(self, model_id: str) -> None:
+        """The model was removed: its metrics' children are stale."""
+        self._of_model.pop(model_id, None)
+
+    async def __call__(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
+        """Raises nothing but ``CancelledError``."""
+        clock = asyncio.get_running_loop().time
+        try:
+            response = await self._answer(request, protocol, model_id)
+        except RequestError as error:
+            response = error_response(error, clock() - request.received)
+        known = model_id if model_id in self._manager else ""
+        self._metrics.request(known, protocol.name, response.status, clock() - request.received)
+        return response
+
+    async def _answer(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
+        if request.method not in protocol.methods:
+            raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
+        clock = asyncio.get_running_loop().time
+        context = Context(
+            deadline=request.received + self._timeout_s(request),
+            request_id=safe_request_id(request.headers.get("X-Request-Id", "")),
+        )
+        with self._manager.acquire(model_id) as deployment:
+            wire = WireRequest(request.method, request.query, request.headers, request.body)
+            call = protocol.decode(wire, deployment.interface, max_rows=self._limits.max_rows)
+            if clock() >= context.deadline:
+                raise DeadlineExceeded("the deadline passed before the request was read")
+            answer = await deployment.predict(call.rows, context)
+            service_time_us = int((clock() - request.received) * 1e6)
+            body = protocol.encode(answer, call, deployment.interface, service_time_us=service_time_us)
+        metrics = self._model_metrics(model_id)
+        metrics.rows.inc(call.rows.count)
+        if non_finite := count_non_finite(answer):
+            metrics.non_finite.inc(non_finite)
+        return HttpResponse(200, body, protocol.content_type)
+
+    def _model_metrics(self, model_id: str) -> ModelMetrics:
+        metrics = self._of_model.get(model_id)
+        if metrics is None:
+            metrics = self._of_model[model_id] = self._metrics.model(model_id)
+        return metrics
+
+    def _timeout_s(self, request: HttpRequest) -> float:
+        text = request.headers.get(TIMEOUT_HEADER)
+        if text is None:
+            return self._limits.timeout_s
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
+            raise BadRequest(f"{TIMEOUT_HEADER} must be a whole number of milliseconds above 0")
+        return min(self._limits.timeout_s, int(text) / 1000)
