@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """One file of a listing. ``version`` is its mtime in ns, or an etag: any text that moves when the file does."""
+    """One file of a listing. ``version`` is any text that moves when the file does: its times in ns, or an etag.
+
+    ``size`` is in bytes, -1 where an http server does not tell.
+    """
 
     name: str
     size: int
@@ -19,15 +22,16 @@ class FileStat:
 class Listing:
     """All files of an artefact at one moment, by name. Two equal listings mean that nothing moved between them.
 
-    ``newest`` is the latest mtime as a Unix time, ``None`` where the store does not tell times.
+    ``newest`` is the Unix time at which something last moved, folders included; ``None`` where the store does not tell
+    times, or tells them by a clock of its own. It takes no part in comparing.
     """
 
     files: tuple[FileStat, ...]
-    newest: float | None = None
+    newest: float | None = field(default=None, compare=False)
 
     @property
     def size_bytes(self) -> int:
-        return sum(file.size for file in self.files)
+        return sum(max(0, file.size) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
