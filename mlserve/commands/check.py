@@ -11,7 +11,7 @@ from rich.text import Text
 from mlserve.commands.loop import run
 from mlserve.config.load import LoadedConfig, load_config
 from mlserve.config.redact import redact_url
-from mlserve.daemon.models import open_manager
+from mlserve.daemon.models import open_manager, open_watch
 from mlserve.observe.logs import configure_logging
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.manager import Status
@@ -28,7 +28,7 @@ def check_command(options: argparse.Namespace) -> int:
 
 
 async def _load_all(loaded: LoadedConfig, console: Console) -> list[tuple[Status, tuple[str, ...]]]:
-    async with open_manager(loaded.config, Metrics(), []) as manager:
+    async with open_watch() as watch, open_manager(loaded.config, Metrics(), watch) as manager:
         manager.apply(loaded.config.models, loaded.base)
         await manager.first_attempts()
         return [(status, _cells(status)) for status in manager.statuses]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mlserve.commands.loop import run
 from mlserve.config.schema import Config, ModelConfig
-from mlserve.daemon.models import open_manager
+from mlserve.daemon.models import open_manager, open_watch
 from mlserve.errors import LoadError
 from mlserve.observe.logs import configure_logging
 from mlserve.observe.metrics import Metrics
@@ -39,7 +39,7 @@ def inspect_command(options: argparse.Namespace) -> int:
 
 
 async def _show(config: ModelConfig, console: Console) -> None:
-    async with open_manager(Config(), Metrics(), []) as manager:
+    async with open_watch() as watch, open_manager(Config(), Metrics(), watch) as manager:
         manager.apply([config], str(Path.cwd()))
         await manager.first_attempts()
         status = manager.statuses[0]

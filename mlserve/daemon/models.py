@@ -16,19 +16,32 @@ from mlserve.serving.events import Listener
 from mlserve.serving.loader import Loader
 from mlserve.serving.manager import Manager
 from mlserve.serving.servable import Settings
+from mlserve.serving.watch import FolderWatch
 
 DRAIN_GRACE_S: Final = 1.0
 """A drained version waits this much longer than any request may take."""
 
 
 @asynccontextmanager
-async def open_manager(config: Config, metrics: Metrics, listeners: Sequence[Listener]) -> AsyncIterator[Manager]:
+async def open_watch() -> AsyncIterator[FolderWatch]:
+    """A folder watch, closed on the way out."""
+    watch = FolderWatch()
+    try:
+        yield watch
+    finally:
+        await watch.close()
+
+
+@asynccontextmanager
+async def open_manager(
+    config: Config, metrics: Metrics, watch: FolderWatch, listeners: Sequence[Listener] = ()
+) -> AsyncIterator[Manager]:
     """A manager without models; on the way out its models drain and their copies are removed."""
     folders = work_dir()
     folder: Path = await asyncio.to_thread(folders.__enter__)
     try:
         settings = Settings(work_dir=folder, drain_s=config.endpoint.request_timeout.total_seconds() + DRAIN_GRACE_S)
-        manager = Manager(Loader(Assembler(config, metrics)), settings, listeners=listeners)
+        manager = Manager(Loader(Assembler(config, metrics)), settings, watch, listeners=listeners)
         try:
             yield manager
         finally:

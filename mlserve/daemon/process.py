@@ -21,7 +21,7 @@ from mlserve import registry
 from mlserve.config.load import LoadedConfig, resolve_url
 from mlserve.config.schema import EndpointConfig
 from mlserve.daemon.hint import example_command
-from mlserve.daemon.models import open_manager
+from mlserve.daemon.models import open_manager, open_watch
 from mlserve.daemon.reconfigure import ConfigKeeper
 from mlserve.errors import SetupError
 from mlserve.observe.access import AccessLog
@@ -29,7 +29,6 @@ from mlserve.observe.logs import log_event
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.events import Event, ModelRemoved
 from mlserve.serving.manager import Manager
-from mlserve.serving.watch import FolderWatch
 from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
 from mlserve.transport.http1 import Http1Limits, Http1Server
@@ -38,8 +37,6 @@ from mlserve.transport.predict import PredictHandler, PredictLimits
 logger = logging.getLogger("mlserve")
 
 STOPPED_AT_ONCE: Final = 130
-_CONFIG: Final = ""
-"""The configuration's name among the folder watch's subscribers; no model id is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,10 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
         logger.warning("%s", notice)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        manager = await stack.enter_async_context(open_manager(loaded.config, metrics, [metrics.on_event, log_event]))
+        watch = await stack.enter_async_context(open_watch())
+        manager = await stack.enter_async_context(
+            open_manager(loaded.config, metrics, watch, [metrics.on_event, log_event])
+        )
         admin = Admin(manager, metrics, loaded)
         server = Http1Server(_application(manager, metrics, admin, endpoint), _limits(endpoint))
         tls = await asyncio.to_thread(_tls_context, loaded)
@@ -77,13 +77,11 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
             admin.configure(changed)
             manager.apply(changed.config.models, changed.base)
 
-        keeper = ConfigKeeper(loaded, apply)
+        keeper = ConfigKeeper(loaded, apply, watch)
         stack.push_async_callback(keeper.close)
-        watch = FolderWatch(lambda name: manager.wake(name) if name != _CONFIG else keeper.wake())
-        manager.watch_with(watch)
         manager.apply(loaded.config.models, loaded.base)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keeper.wake)
-        async with _owned(keeper.run(), "configuration"), _owned(watch.run(), "folder watch"):
+        async with _owned(keeper.run(), "configuration"):
             code = await _until_stopped(manager, options, stop, base_url)
             await _drain(server, admin, endpoint)
         return code

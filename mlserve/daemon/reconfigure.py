@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from mlserve.config.redact import redact_url
 from mlserve.errors import SetupError
 from mlserve.serving.settle import settled
 from mlserve.serving.source import Source, open_source
+from mlserve.serving.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 
@@ -29,34 +30,38 @@ NEEDS_RESTART: Final = ("endpoint", "tls", "global_batching", "metrics", "enable
 class ConfigKeeper:
     """Runs as one task of the process: :meth:`run` until cancelled, then :meth:`close`."""
 
-    def __init__(self, current: LoadedConfig, apply: Callable[[LoadedConfig], None], *, poll_s: float = POLL_S) -> None:
+    def __init__(
+        self,
+        current: LoadedConfig,
+        apply: Callable[[LoadedConfig], None],
+        watch: FolderWatch,
+        *,
+        poll_s: float = POLL_S,
+    ) -> None:
         self._current = current
         self._apply = apply
         self._poll_s = poll_s
-        self._wake = asyncio.Event()
         self._complaint = ""
         self._source: Source = open_source(
             current.url, ready_file=None, max_bytes=MAX_BYTES, companions=_no_companions, timeout_s=poll_s
         )
+        self._news = watch.subscribe(self._source.folders())
 
     def wake(self) -> None:
-        """Something moved beside the file, or SIGHUP came: read it again."""
-        self._wake.set()
-
-    def folders(self) -> Iterable[Path]:
-        """Local folders to watch."""
-        return self._source.folders()
+        """SIGHUP came: read it again."""
+        self._news.moved.set()
 
     async def run(self) -> None:
         """Reads the file whenever it is woken, and every ``poll_s`` seconds."""
         while True:
             try:
                 async with asyncio.timeout(self._poll_s):
-                    await self._wake.wait()
+                    await self._news.moved.wait()
             except TimeoutError:
                 pass
-            self._wake.clear()
+            self._news.moved.clear()
             await self.refresh()
+            self._news.update(self._source.folders())
 
     async def refresh(self) -> None:
         """One look: applies a changed, valid file; says what is wrong with any other."""
@@ -74,6 +79,7 @@ class ConfigKeeper:
 
     async def close(self) -> None:
         """After the task of :meth:`run` has ended."""
+        self._news.close()
         await self._source.close()
 
     def _take(self, loaded: LoadedConfig) -> None:

@@ -8,11 +8,9 @@ Requests come through :meth:`Manager.acquire`, which never waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Protocol
 
 from mlserve.config.schema import ModelConfig
 from mlserve.errors import UnknownModel
@@ -20,13 +18,7 @@ from mlserve.serving.deployment import Deployment
 from mlserve.serving.events import Event, Listener, ModelRemoved
 from mlserve.serving.loader import Loader
 from mlserve.serving.servable import Servable, Settings
-
-
-class Watch(Protocol):
-    """What the manager needs of a folder watch."""
-
-    def follow(self, subscriber: str, folders: Iterable[Path]) -> None:
-        """Wake ``subscriber`` when something moves in one of ``folders``; none at all ends it."""
+from mlserve.serving.watch import FolderWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,13 @@ class Manager:
     """Every model of one process. Made, used and closed on the event loop."""
 
     def __init__(
-        self, loader: Loader, settings: Settings, *, listeners: Sequence[Listener] = (), concurrent_loads: int = 2
+        self,
+        loader: Loader,
+        settings: Settings,
+        watch: FolderWatch,
+        *,
+        listeners: Sequence[Listener] = (),
+        concurrent_loads: int = 2,
     ) -> None:
         self._loader = loader
         self._settings = settings
@@ -65,21 +63,12 @@ class Manager:
         self._loads = asyncio.Semaphore(concurrent_loads)
         self._running: dict[str, _Running] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self._watch: Watch | None = None
+        self._watch = watch
         self._awaited: set[str] | None = None
 
     def listen(self, listener: Listener) -> None:
         """Tell ``listener`` of every event from now on."""
         self._listeners.append(listener)
-
-    def watch_with(self, watch: Watch) -> None:
-        """Local folders are announced to ``watch``, which calls :meth:`wake` with a model's id."""
-        self._watch = watch
-
-    def wake(self, model_id: str) -> None:
-        """Something moved in a folder of that model."""
-        if running := self._running.get(model_id):
-            running.servable.wake()
 
     def apply(self, models: Sequence[ModelConfig], base: str) -> None:
         """Make ``models`` the wanted set. Returns at once: loading, replacing and draining go on in their tasks."""
@@ -141,7 +130,8 @@ class Manager:
         await asyncio.gather(*(running.servable.attempted.wait() for running in self._running.values()))
 
     async def close(self) -> None:
-        """Stops loading, drains every model, frees it."""
+        """Stops loading, drains every model, frees it. Not an event: nobody took the models away."""
+        self._listeners.clear()
         for model_id in list(self._running):
             self._remove(model_id)
         while self._leaving:
@@ -155,14 +145,12 @@ class Manager:
             loads=self._loads,
             settings=self._settings,
             notify=self._notify,
-            on_parts=lambda: self._follow(servable),
+            watch=self._watch,
         )
         self._running[config.id] = _Running(servable, asyncio.create_task(servable.run(), name=f"servable {config.id}"))
 
     def _remove(self, model_id: str) -> None:
         running = self._running.pop(model_id)
-        if self._watch is not None:
-            self._watch.follow(model_id, ())
         task = asyncio.create_task(self._leave(model_id, running), name=f"close {model_id}")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
@@ -173,10 +161,6 @@ class Manager:
         await running.servable.close()
         if model_id not in self._running:
             self._notify(ModelRemoved(model_id))
-
-    def _follow(self, servable: Servable) -> None:
-        if self._watch is not None:
-            self._watch.follow(servable.config.id, servable.folders())
 
     def _notify(self, event: Event) -> None:
         for listener in self._listeners:

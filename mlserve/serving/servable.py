@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from mlserve.serving.loader import Loader, part_digests, remove_copies
 from mlserve.serving.parts import Role, open_parts
 from mlserve.serving.settle import settled
 from mlserve.serving.source import Source
+from mlserve.serving.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Servable:
         loads: asyncio.Semaphore,
         settings: Settings,
         notify: Listener,
-        on_parts: Callable[[], None] = lambda: None,
+        watch: FolderWatch,
     ) -> None:
         self.deployment: Deployment | None = None
         self.error: SetupError | None = None
@@ -63,8 +64,7 @@ class Servable:
         self._loads = loads
         self._settings = settings
         self._notify = notify
-        self._on_parts = on_parts
-        self._wake = asyncio.Event()
+        self._news = watch.subscribe(())
         self._parts: dict[Role, Source] = {}
         self._parts_of: ModelConfig | None = None
         self._seen: dict[Role, Listing] | None = None
@@ -77,21 +77,13 @@ class Servable:
     def config(self) -> ModelConfig:
         return self._config
 
-    def folders(self) -> frozenset[Path]:
-        """Local folders whose events should wake this servable."""
-        return frozenset[Path]().union(*(source.folders() for source in self._parts.values()))
-
-    def wake(self) -> None:
-        """Something may have moved: look now."""
-        self._wake.set()
-
     def configure(self, config: ModelConfig, base: str) -> None:
         """Another configuration of the same id: it applies when a version made by it has proved itself."""
         self._config = config
         self._base = base
         self._seen = None
         self._failures = 0
-        self._wake.set()
+        self._news.moved.set()
 
     def acquire(self) -> Deployment:
         """The version that serves. Enter it (``with``) before the next await. Raises :class:`NotReady`."""
@@ -103,18 +95,19 @@ class Servable:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._wake.clear()
+            self._news.moved.clear()
             await self._attempt()
             self.attempted.set()
-            self._on_parts()
+            self._news.update(self._folders())
             try:
                 async with asyncio.timeout(self._delay_s()):
-                    await self._wake.wait()
+                    await self._news.moved.wait()
             except TimeoutError:
                 pass
 
     async def close(self) -> None:
         """Drains what serves and what already drains. Call after the task of :meth:`run` has ended."""
+        self._news.close()
         if self.deployment is not None:
             self._retire(self.deployment)
             self.deployment = None
@@ -172,6 +165,9 @@ class Servable:
             self._parts = open_parts(config, self._base, timeout_s=self._settings.source_timeout_s)
             self._parts_of = config
         return self._parts
+
+    def _folders(self) -> frozenset[Path]:
+        return frozenset[Path]().union(*(source.folders() for source in self._parts.values()))
 
     async def _close_parts(self) -> None:
         parts, self._parts, self._parts_of = self._parts, {}, None
