@@ -169,7 +169,7 @@ class Rows:
 
 @dataclass(slots=True)
 class Context:
-    """What travels beside the rows of one request. ``deadline`` is in the loop's own (monotonic) seconds."""
+    """What travels beside the rows of one request. ``deadline`` counts as :func:`time.monotonic` does."""
 
     deadline: float
     request_id: str = ""

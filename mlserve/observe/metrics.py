@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -20,6 +20,8 @@ from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRecover
 REQUEST_BUCKETS: Final = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 INFER_BUCKETS: Final = (1e-5, 2e-5, 5e-5, *REQUEST_BUCKETS[1:])
 LOAD_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter that nobody asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Loader:
             await asyncio.to_thread(model.close)
             raise
         try:
-            deadline = asyncio.get_running_loop().time() + self._test_timeout_s
+            deadline = time.monotonic() + self._test_timeout_s
             await self_test(config, version.interface, assembled.predict, deadline)
         except BaseException:
             await assembled.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from time import monotonic
 from typing import Final
 
 from mlserve.contracts.protocol import Protocol
@@ -40,7 +40,7 @@ class Application:
                 method=request.method,
                 path=request.path,
                 status=response.status,
-                seconds=asyncio.get_running_loop().time() - request.received,
+                seconds=monotonic() - request.received,
                 size=len(response.body),
                 request_id=safe_request_id(request_id or ""),
             )

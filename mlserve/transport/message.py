@@ -14,8 +14,8 @@ class HttpRequest:
     """One whole request, body included and already within its limits.
 
     ``path`` is percent-decoded, ``query`` is the raw text after ``?``. ``headers`` is case-insensitive.
-    ``peer`` is the address of the other end, without port. ``received`` is the loop's time when the request
-    line arrived; deadlines and ``serviceTimeMcs`` count from it.
+    ``peer`` is the address of the other end, without port. ``received`` is :func:`time.monotonic` when the
+    request line arrived; deadlines and ``serviceTimeMcs`` count from it (uvloop's own clock has whole milliseconds).
     """
 
     method: str

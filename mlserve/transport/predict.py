@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from mlserve.contracts.protocol import Protocol, WireRequest
@@ -42,19 +42,17 @@ class PredictHandler:
 
     async def __call__(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
         """Raises nothing but ``CancelledError``."""
-        clock = asyncio.get_running_loop().time
         try:
             response = await self._answer(request, protocol, model_id)
         except RequestError as error:
-            response = error_response(error, clock() - request.received)
+            response = error_response(error, monotonic() - request.received)
         known = model_id if model_id in self._manager else ""
-        self._metrics.request(known, protocol.name, response.status, clock() - request.received)
+        self._metrics.request(known, protocol.name, response.status, monotonic() - request.received)
         return response
 
     async def _answer(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
         if request.method not in protocol.methods:
             raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
-        clock = asyncio.get_running_loop().time
         context = Context(
             deadline=request.received + self._timeout_s(request),
             request_id=safe_request_id(request.headers.get("X-Request-Id", "")),
@@ -62,10 +60,10 @@ class PredictHandler:
         with self._manager.acquire(model_id) as deployment:
             wire = WireRequest(request.method, request.query, request.headers, request.body)
             call = protocol.decode(wire, deployment.interface, max_rows=self._limits.max_rows)
-            if clock() >= context.deadline:
+            if monotonic() >= context.deadline:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             answer = await deployment.predict(call.rows, context)
-            service_time_us = int((clock() - request.received) * 1e6)
+            service_time_us = int((monotonic() - request.received) * 1e6)
             body = protocol.encode(answer, call, deployment.interface, service_time_us=service_time_us)
         metrics = self._model_metrics(model_id)
         metrics.rows.inc(call.rows.count)
