@@ -39,10 +39,16 @@ class Artifact:
     """A whole, private copy of one version. ``path`` is what a backend loads: a file or folder inside ``root``.
 
     ``digest`` is a SHA-256 in hex over relative names and bytes: never paths, times or hosts. Whoever asked for the
-    copy removes ``root`` when the version is closed.
+    copy removes ``root`` when the version is closed. ``listing`` is what the source held, an archive being one file;
+    ``names`` are the files of the copy, relative to ``path`` or, for a file, to its folder.
     """
 
     root: Path
     path: Path
     digest: str
     listing: Listing
+    copied: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.copied or tuple(file.name for file in self.listing.files)

@@ -113,7 +113,7 @@ class Fetcher:
         packed = packing if sight.main is not None else None
         copied = self._copy_plain(root, sight, beat) if packed is None else self._unpack(root, sight, packed, beat)
         if copied.main is None:
-            return Artifact(root, copied.folder, digest(copied.files), sight.listing)
+            return Artifact(root, copied.folder, digest(copied.files), sight.listing, tuple(sorted(copied.files)))
         main = copied.folder / copied.main
         needed = frozenset(checked_name(name, copied.main) for name in self._companions(main))
         if packed is None and needed != self.known:
@@ -121,7 +121,7 @@ class Fetcher:
         if missing := sorted(needed - copied.files.keys()):
             raise SourceError(f"{copied.main} needs {', '.join(missing)} beside it, which is not there")
         belongs = {name: copied.files[name] for name in {copied.main, *needed}}
-        return Artifact(root, main, digest(belongs), sight.listing)
+        return Artifact(root, main, digest(belongs), sight.listing, tuple(sorted(belongs)))
 
     def _copy_plain(self, root: Path, sight: Sight, beat: Beat) -> _Copied:
         files = [file for file in sight.listing.files if file.name != self._ready_file]

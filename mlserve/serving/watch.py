@@ -186,9 +186,7 @@ def _contents(folder: Path) -> object:
     """Something that differs when the folder's entries do; ``None`` without a folder."""
     try:
         with os.scandir(folder) as entries:
-            return {
-                (e.name, s.st_ino, s.st_size, s.st_mtime_ns) for e in entries for s in [e.stat(follow_symlinks=False)]
-            }
+            stats = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except OSError:
         return None
     return {(name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in stats}
