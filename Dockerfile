@@ -19,7 +19,8 @@ RUN useradd --system --uid 10001 --no-create-home mlserve
 COPY --from=build /opt/mlserve /opt/mlserve
 COPY config.example.yaml /etc/mlserve/config.yaml
 COPY examples /etc/mlserve/examples
-ENV PATH=/opt/mlserve/bin:$PATH PYTHONUNBUFFERED=1
+# ONNX Runtime reports to its makers unless told not to.
+ENV PATH=/opt/mlserve/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 USER 10001
 EXPOSE 8086
 # Whether the process lives; readiness, which loading a model may delay, is /readyz.

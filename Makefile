@@ -14,6 +14,8 @@ PIP    := $(BIN)/python -m pip
 unexport PYTHONHOME PYTHONPATH
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# ONNX Runtime reports to its makers unless told not to.
+export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

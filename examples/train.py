@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Read by TensorFlow when it is imported.
+# Read by the runtimes when they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same order of additions on every machine
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
