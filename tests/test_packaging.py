@@ -129,6 +129,18 @@ class TestLocks:
         assert base | every_extra <= locked("all").keys()
         assert base | every_extra | every_group <= locked("dev").keys()
 
+    def test_locked_versions_are_those_asked_for(self) -> None:
+        """Somebody raised a bound in ``pyproject.toml`` and forgot ``make lock``."""
+        project, groups, versions = PYPROJECT["project"], PYPROJECT["dependency-groups"], locked("dev")
+        lists = [project["dependencies"], *project["optional-dependencies"].values(), *groups.values()]
+        asked = [Requirement(text) for texts in lists for text in texts if isinstance(text, str)]
+        outside = [
+            f"{one}, locked {versions[one.name.lower()]}"
+            for one in asked
+            if one.name != "mlserve" and not one.specifier.contains(versions[one.name.lower()])
+        ]
+        assert outside == []
+
     @pytest.mark.parametrize("name", ["serve", "all"])
     def test_one_environment_can_serve_and_test(self, name: str) -> None:
         """``make serve`` after ``make test`` would otherwise change versions back and forth."""
@@ -277,6 +289,9 @@ class TestDockerfile:
 
     def test_serves_the_mounted_configuration(self) -> None:
         assert json.loads(self.steps("ENTRYPOINT")[0]) == ["mlserve", "-c", "/etc/mlserve/config.yaml"]
+
+    def test_keeps_the_runtime_from_reporting_to_its_makers(self) -> None:
+        assert "ORT_DISABLE_TELEMETRY=1" in self.steps("ENV")[-1].split()
 
     def test_port_is_the_same_everywhere(self) -> None:
         (port,) = self.steps("EXPOSE")
