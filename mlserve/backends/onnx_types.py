@@ -73,7 +73,7 @@ def wrap_bfloat16(array: Array) -> Any:
     import onnx
     from onnxruntime import OrtValue
 
-    return OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), onnx.TensorProto.BFLOAT16)
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(np.asarray(array, order="C"), onnx.TensorProto.BFLOAT16)
 
 
 def unwrap(value: Any, dtype: DType) -> Array:

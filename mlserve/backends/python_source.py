@@ -112,9 +112,9 @@ def _import(name: str) -> tuple[ModuleType, Path | None]:
     except (Exception, SystemExit) as error:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
         if absent is not None and f"{name}.".startswith(f"{absent}."):
-            file_name = f"path/{name.rpartition('.')[2]}.py"
+            instead = f"path/{name.rpartition('.')[2]}.py:Class"
             raise LoadError(
-                f"there is no module {absent!r}: put its folder on PYTHONPATH, or name the file, as in {file_name}:Class"
+                f"there is no module {absent!r}: put its folder on PYTHONPATH, or name the file, as in {instead}"
             ) from error
         raise LoadError(f"{name} cannot be imported: {describe(error, file)}") from error
 

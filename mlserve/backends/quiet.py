@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ _LAST_LINES_TIMEOUT_S = 1.0
 
 def quiet_import(module: str) -> Any:
     """Import ``module`` without its chatter on stderr and without Python's warnings about its insides."""
+    if module in sys.modules:
+        return import_module(module)
     with quiet_stderr(CHATTER), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return import_module(module)

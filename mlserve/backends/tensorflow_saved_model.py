@@ -39,7 +39,7 @@ def pick_signature(meta_graph: Any, name: str) -> Any:
 
 
 def tensor_specs(role: str, infos: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
-    """``infos`` (signature key to ``TensorInfo``), sorted by key. Raises :class:`LoadError` for a type we cannot carry."""
+    """``infos`` (signature key to ``TensorInfo``), sorted by key. Raises :class:`LoadError` for an alien type."""
     return tuple(_spec(role, name, infos[name]) for name in sorted(infos))
 
 
