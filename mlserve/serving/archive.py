@@ -56,7 +56,9 @@ def unpack(kind: Kind, archive: Path, into: Path, meter: Meter) -> dict[str, Fil
                 if count >= MAX_FILES:
                     raise SourceError(f"the archive has more than {MAX_FILES} members")
                 meter.add(0)
-                name = checked_name(raw_name.rstrip("/"), "the archive") if raw_name.strip("./") else ""
+                if opener is None and raw_name.rstrip("/") in ("", "."):
+                    continue
+                name = checked_name(raw_name.rstrip("/") if opener is None else raw_name, "the archive")
                 if opener is None or is_hidden(name) or name.startswith("__MACOSX/"):
                     continue
                 if name in taken:
@@ -99,9 +101,10 @@ def _tar_members(archive: Path) -> Generator[Member, None, None]:
             if not (member.isreg() or member.isdir()):
                 raise SourceError(f"the archive holds {member.name!r}, which is a link or a device")
             yield member.name, None if member.isdir() else _tar_opener(packed, member)
+        # tarfile ends without a word at anything that is no header; only a block of zeros is the true end.
         file.seek(packed.offset)
-        if not file.read(1):
-            raise tarfile.ReadError("it ends without an end mark, so it may have been cut short")
+        if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it does not end with an end mark, so it may have been cut short")
 
 
 def _tar_opener(packed: tarfile.TarFile, member: tarfile.TarInfo) -> Opener:
