@@ -221,7 +221,7 @@ class _Walk:
     def _mismatch(self, node: Node, expected: str, path: Path) -> Any:
         hint = ""
         if isinstance(node, Scalar):
-            if expected == "a list" and node.value is not None:
+            if expected == "a list" and isinstance(node.value, str):
                 hint = f"; write [{_shown(node)}]"
             elif node.is_text and not isinstance(
                 replaced := Scalar(node.line, node.text, plain=True).value, str | None

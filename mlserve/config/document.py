@@ -20,6 +20,8 @@ MAX_CHARACTERS: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 500_000
 
+_IN_BRACES: Final = "; YAML takes the { of ${VAR} for its own inside braces and brackets: put the key on its own line"
+
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALAR_TAGS: Final = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
@@ -94,7 +96,9 @@ def read_document(text: str, place: str) -> Node | None:
         return _Composer(place).document(_events(loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or loader.get_mark()
-        raise _refuse(f"{place}:{mark.line + 1}:{mark.column + 1}", _in_words(error)) from error
+        before = text.splitlines()[mark.line][: mark.column] if mark.line < len(text.splitlines()) else ""
+        message = _in_words(error) + (_IN_BRACES if before.endswith("$") else "")
+        raise _refuse(f"{place}:{mark.line + 1}:{mark.column + 1}", message) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         column = len(before) - (before.rfind("\n") + 1) + 1
@@ -108,7 +112,7 @@ def read_document(text: str, place: str) -> Node | None:
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:
-    problem = (error.problem or "").replace("'<stream end>'", "the end of the file").replace("'\\t'", "a tab")
+    problem = (error.problem or "").replace("'<stream end>'", "the end of the file").replace("character '\\t'", "a tab")
     begun = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     context = f" {error.context}{begun}:" if error.context else ""
     hint = " (indent with spaces, not tabs)" if "a tab" in problem else ""

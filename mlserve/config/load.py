@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -127,7 +126,7 @@ def _explain(detail: ErrorDetails, place: Place | None) -> str:
         return "is missing" + (": its value is empty" if place else "")
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
-        return f"expected {words} {_limit(context[key])}{got}"
+        return f"expected {words} {context[key]}{got}"
     if kind == "string_pattern_mismatch":
         return f"expected up to 128 letters, digits, dots, dashes and underscores, a letter or digit first{got}"
     if kind == "string_too_short":
@@ -138,10 +137,6 @@ def _explain(detail: ErrorDetails, place: Place | None) -> str:
         text = str(context["error"])
         return text + got if text.startswith("expected") else text
     return detail["msg"] + got
-
-
-def _limit(value: Any) -> str:
-    return f"{value // timedelta(milliseconds=1)} ms" if isinstance(value, timedelta) else f"{value}"
 
 
 def _line(problem: Problem) -> int:

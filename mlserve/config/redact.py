@@ -16,7 +16,9 @@ _SECRET_NAME: Final = re.compile(r"pass|pwd|token|secret|credential|auth|key|sig
 
 # User info ends at the *last* @ of the word: a password may hold @, / or :// that somebody forgot to escape. Only
 # `::scheme://`, the seam of a chained URL, ends the search early.
-_USER_INFO: Final = re.compile(r"([A-Za-z][\w+.\-]*://)(?:(?!::[A-Za-z][\w+.\-]*://)\S)*@")
+_USER_INFO: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][\w+.\-]*://)(?P<user_info>(?:(?!::[A-Za-z][\w+.\-]*://)\S)*)@(?P<rest>[^&\s]*)"
+)
 _PARAMETER: Final = re.compile(r"(?P<before>[?&;#])(?P<name>[^=&;#?\s]+)=[^&\s]*")
 
 
@@ -26,7 +28,7 @@ def redact_url(text: str) -> str:
     ``text`` may be one URL, a chain (``zip://a::https://u:p@host/b.zip``) or prose such as an exception's message.
     Where a URL ends is only known by white space, so what is hidden may be more than the secret, never less.
     """
-    return _PARAMETER.sub(_hide_secret, _USER_INFO.sub(rf"\1{HIDDEN}@", text))
+    return _PARAMETER.sub(_hide_secret, _USER_INFO.sub(_hide_user_info, text))
 
 
 def redact_value(value: str) -> str:
@@ -82,6 +84,12 @@ def _plain(value: object, name: str, live: Mapping[str, Mapping[str, object]]) -
             return str(value)
         case _:
             return value
+
+
+def _hide_user_info(match: re.Match[str]) -> str:
+    # An @ after ?token= may as well stand in the token's value: then what follows it is hidden, too.
+    in_a_secret = any(_SECRET_NAME.search(found["name"]) for found in _PARAMETER.finditer(match["user_info"] + "@"))
+    return match["scheme"] + (HIDDEN if in_a_secret else f"{HIDDEN}@{match['rest']}")
 
 
 def _hide_secret(match: re.Match[str]) -> str:
