@@ -12,7 +12,7 @@ from mlserve.contracts.protocol import Call, WireRequest
 from mlserve.errors import BadRequest
 from mlserve.protocols import json_text
 from mlserve.protocols.answer import data_json
-from mlserve.protocols.query import rows_from_query
+from mlserve.protocols.query import RESERVED, rows_from_query
 from mlserve.types import Interface, Rows
 from mlserve.values import example, rows_from_values, shown
 
@@ -36,6 +36,7 @@ class EvalProtocol:
 
     def decode(self, request: WireRequest, interface: Interface, *, max_rows: int) -> Call:
         """As the contract; ``cache_key`` is dropped unless it is one string per row."""
+        _check_reserved(interface)
         if request.method in ("GET", "HEAD"):
             return Call(rows_from_query(interface, request.query), batch=False)
         values = self._object(request, interface)
@@ -60,6 +61,17 @@ class EvalProtocol:
         if type(values) is not dict:
             raise BadRequest(f"expected a JSON object such as {example(interface)}, got {shown(values)}")
         return values
+
+
+def _check_reserved(interface: Interface) -> None:
+    for name in RESERVED:
+        field = interface.by_name.get(name)
+        if field is not None and not field.has_default:
+            raise BadRequest(
+                f"failed to build request due to missing fields: [{name}]; eval reserves the name {name}, so this "
+                "model needs another protocol, or a Default for that input",
+                field=name,
+            )
 
 
 def _cache_key(value: object, count: int) -> tuple[str, ...] | None:

@@ -76,8 +76,8 @@ def _shortest_doubles(column: Array) -> Array:
 
 @lru_cache(maxsize=2**17)  # every value of both dtypes
 def _shortest(dtype: np.dtype[Any], bits: int) -> float:
-    value = np.array([bits], dtype=np.uint16).view(dtype).astype(np.float64).item()
-    with np.errstate(over="ignore"):  # few digits may round past the largest value
+    with np.errstate(over="ignore", invalid="ignore"):  # few digits may round past the largest value; NaN may signal
+        value = np.array([bits], dtype=np.uint16).view(dtype).astype(np.float64).item()
         for digits in range(1, 6):
             candidate = float(f"{value:.{digits}g}")
             if np.array([candidate]).astype(dtype).astype(np.float64).item() == value:

@@ -12,8 +12,8 @@ from mlserve.types import DType, InputField, Interface, Rows
 from mlserve.values import depth_of, refuse_names, rows_from_values, shown
 
 MAX_PARAMETERS: Final = 4096
-IGNORED: Final = frozenset(("batch_size", "cache_key"))
-"""Names of the POST form: a GET is one row and has no key."""
+RESERVED: Final = frozenset(("batch_size", "cache_key"))
+"""Names of the POST form, which no input can have; ignored here, since a GET is one row and has no key."""
 
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -33,11 +33,11 @@ def rows_from_query(interface: Interface, query: str) -> Rows:
     unknown: dict[str, None] = {}
     for name, raw in _parameters(query):
         field = interface.by_name.get(name)
-        if field is None or name in IGNORED:
+        if field is None or name in RESERVED:
             unknown[name] = None
         elif name not in values:
             values[name] = _value(field, _text(raw, field))
-    unknown = {name: None for name in unknown if name not in IGNORED}
+    unknown = {name: None for name in unknown if name not in RESERVED}
     missing = [field.name for field in interface.inputs if field.name not in values and not field.has_default]
     if missing or (unknown and any(field.has_default for field in interface.inputs)):
         refuse_names(interface, missing, sorted(unknown))

@@ -72,12 +72,13 @@ def _integers(dtype: DType, kind: np.dtype[Any], low: int, high: int, flat: Sequ
 def _whole(index: int, value: object, dtype: DType, low: int, high: int) -> int:
     if type(value) is int:
         return value
+    expected = _integer_expected(dtype, low, high)
     if type(value) is float and value.is_integer():
         if abs(value) < _EXACT:
             return int(value)
-        expected = _integer_expected(dtype, low, high) + ", from 2^53 on without point or exponent"
-        raise Misfit(index, expected, value)
-    raise Misfit(index, _integer_expected(dtype, low, high), value)
+        if low <= value <= high:
+            expected += ", from 2^53 on without point or exponent"
+    raise Misfit(index, expected, value)
 
 
 def _integer_expected(dtype: DType, low: int, high: int) -> str:

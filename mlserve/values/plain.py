@@ -49,7 +49,8 @@ def _scalar_or_row(column: Array, index: int) -> Any:
 
 def _listed(value: Array) -> Any:
     if value.dtype.kind == "V":  # bfloat16: its own tolist() gives numpy scalars
-        return value.astype(np.float64).tolist()
+        with np.errstate(invalid="ignore"):  # NaN may be a signalling one
+            return value.astype(np.float64).tolist()
     return value.tolist()
 
 
@@ -59,7 +60,8 @@ def _non_finite(column: Array) -> int:
         return 0
     if kind == "O":
         return sum(_non_finite_within(value) for value in column.ravel().tolist() if type(value) is not str)
-    return int(column.size - np.count_nonzero(np.isfinite(column)))
+    with np.errstate(invalid="ignore"):
+        return int(column.size - np.count_nonzero(np.isfinite(column)))
 
 
 def _non_finite_within(value: Any) -> int:
