@@ -6,7 +6,7 @@ between requests, and knows nothing of the model but its :class:`~mlserve.types.
 The transport calls, once each per request and on the event loop: ``match`` (every request; must be cheap) -> it
 answers 405 itself for a verb outside ``methods``, finds the deployment, sets the deadline -> ``decode`` -> predict ->
 ``encode``. A ``HEAD`` is decoded and answered like the ``GET`` of its target; the transport drops the body. Both must
-take time in proportion to the request they were given, and raise what :mod:`mlserve.errors` names, nothing else.
+take time in proportion to what they were given, and raise nothing but what they say here.
 """
 
 from __future__ import annotations
@@ -74,5 +74,7 @@ class Protocol(StructuralType):
         """The answer as the body of a success. ``answer`` has the rows of ``call.rows`` in their order.
 
         Non-finite numbers are written as the protocol can; :func:`mlserve.values.count_non_finite` counts them.
+        Raises :class:`TypeError` for a value that the protocol has no form for: a fault of the model or transformer,
+        so the transport answers that inference failed.
         """
         ...

@@ -24,6 +24,7 @@ from mlserve.types import Array, DType
 from mlserve.values.show import shown
 
 _EXACT: Final = 2**53
+_FEW: Final = 64
 
 
 class Misfit(Exception):
@@ -89,14 +90,15 @@ def _floats(dtype: DType, kind: np.dtype[Any], largest: float, flat: Sequence[An
     if not set(map(type, flat)) <= {float, int}:
         index = _first(flat, lambda value: type(value) not in (float, int))
         raise Misfit(index, f"a number ({dtype})", flat[index])
-    # A NaN that comes first makes both comparisons false, one that comes later is passed over: either way is right.
-    if min(flat) >= -largest and max(flat) <= largest:
+    # Of a few values, looking at each is quicker than numpy. A NaN that comes first makes both comparisons false,
+    # one that comes later is passed over: either way is right.
+    if len(flat) <= _FEW and min(flat) >= -largest and max(flat) <= largest:
         return np.array(flat, dtype=np.float64).astype(kind, copy=False)
-    return _floats_at_the_edge(dtype, kind, flat)
+    return _floats_looked_through(dtype, kind, flat)
 
 
-def _floats_at_the_edge(dtype: DType, kind: np.dtype[Any], flat: Sequence[Any]) -> Array:
-    """As :func:`_floats`, where some value is not finite or may overflow."""
+def _floats_looked_through(dtype: DType, kind: np.dtype[Any], flat: Sequence[Any]) -> Array:
+    """As :func:`_floats`, where there are many values, or some that are not finite or may overflow."""
     try:
         wide = np.array(flat, dtype=np.float64)
     except OverflowError:

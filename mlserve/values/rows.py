@@ -13,7 +13,7 @@ import numpy as np
 
 from mlserve.errors import BadRequest, TooLarge
 from mlserve.types import Array, InputField, Interface, Rows, Serving
-from mlserve.values.columns import column_of, expected_of, refused
+from mlserve.values.columns import column_of, expected_of, is_pair, refused
 from mlserve.values.defaults import default_row
 from mlserve.values.names import check_names
 from mlserve.values.nesting import depth_of
@@ -74,9 +74,9 @@ def _understood(field: InputField, value: Any, sized: bool, whole: bool) -> _Giv
     """``value`` as one row or a list of rows. Of unknown rank, it is one row unless ``sized``: ``batch_size`` came."""
     if value is None and field.has_default:
         return _Given(field, None, 0, None)
-    if field.shape == () and not field.dtype.is_complex and not whole:  # the common case, first and short
+    if field.shape == () and not is_pair(field.dtype) and not whole:  # the common case, first and short
         return _Given(field, value, 0, len(value) if type(value) is list else None)
-    depth = depth_of(value) - field.dtype.is_complex
+    depth = depth_of(value) - is_pair(field.dtype)
     rank = len(field.shape) if field.shape is not None else max(depth - sized, 0)
     if depth == rank >= 0:
         return _Given(field, value, rank, None)

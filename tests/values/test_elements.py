@@ -68,6 +68,16 @@ def test_floats_overflow_exactly_where_their_dtype_rounds_to_infinity(dtype: DTy
     assert caught.value.index == 1
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_many_floats_are_held_to_the_same_rules_as_few(dtype: DType) -> None:
+    many = [0.5] * 1000
+    assert filler(dtype)([*many, 3, math.inf]).astype(float).tolist() == [*many, 3, math.inf]
+    for wrong in (10**400, True, None, "1"):
+        with pytest.raises(Misfit) as caught:
+            filler(dtype)([*many, wrong])
+        assert caught.value.index == 1000
+
+
 @given(st.sampled_from(FLOATS), st.lists(st.floats() | st.integers(-(2**1030), 2**1030), min_size=1))
 def test_floats_are_rounded_as_numpy_rounds_or_refused(dtype: DType, values: list[float]) -> None:
     with np.errstate(over="ignore"):
