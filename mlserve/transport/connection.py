@@ -1,0 +1,334 @@
+r"""One HTTP/1.1 connection: requests in, one at a time to the handler, answers out in order, all within deadlines.
+
+What happens when::
+
+    IDLE --byte--> READING --whole request--> HANDLING --answer--> IDLE, or WRITING until the client has read enough
+      \              \ error, deadline                \ last answer
+       \              +--> LINGERING --------------------+--> CLOSED
+        +--idle deadline, drain--------------------------^
+
+aiohttp's ``web.Server`` is not used, only its parser: ``docs/decisions`` says why. The event loop calls the methods of
+:class:`asyncio.Protocol`; ``Http1Server`` calls ``drain``, ``expel`` and ``abort``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+from time import monotonic
+from typing import Final, cast
+
+from mlserve.errors import BadRequest, NotReady, RequestError, SlowSender
+from mlserve.transport.head import METHODS, Head
+from mlserve.transport.limits import Http1Limits
+from mlserve.transport.message import Handler, HttpRequest, HttpResponse
+from mlserve.transport.reader import RequestReader
+from mlserve.transport.status import error_response
+from mlserve.transport.wire import CONTINUE, encode
+
+log = logging.getLogger(__name__)
+
+LINGER_S: Final = 1.0
+"""After an error: how long to wait for the client to read it. Closing over unread bytes would reset the connection."""
+LINGER_BYTES: Final = 256 * 1024
+"""After an error: how much of what the client still sends is taken in and thrown away."""
+DRAIN_GRACE_S: Final = 0.2
+"""While draining: how long an idle connection may still send the request that was on its way."""
+_AHEAD_BYTES: Final = 64 * 1024
+"""How far a client may pipeline ahead before we stop reading."""
+_PROGRESS_BYTES: Final = 64 * 1024
+"""What a client must read of an answer in each ``write_timeout_s``."""
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    IDLE = auto()
+    READING = auto()
+    HANDLING = auto()
+    WRITING = auto()
+    LINGERING = auto()
+    CLOSED = auto()
+
+
+@dataclass(slots=True)
+class Port:
+    """What the connections of one server share. ``empty`` is set while there are none."""
+
+    handler: Handler
+    limits: Http1Limits
+    loop: asyncio.AbstractEventLoop
+    connections: set[Connection] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: bool = False
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection, from ``connection_made`` to ``connection_lost``."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._limits = port.limits
+        self._loop = port.loop
+        self._reader = RequestReader(port.limits, port.loop)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # connection_made comes before all else
+        self._peer = ""
+        self._state = State.IDLE
+        self._received = 0.0
+        self._continued = False
+        self._task: asyncio.Task[None] | None = None
+        self._ahead: list[bytes] = []
+        self._ahead_bytes = 0
+        self._discarded = 0
+        self._reading_paused = False
+        self._writing_paused = False
+        self._unsent = 0
+        self._deadline = inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self._peer = str(peername[0]) if isinstance(peername, tuple) else ""
+        port = self._port
+        port.connections.add(self)
+        port.empty.clear()
+        if len(port.connections) <= self._limits.max_connections:
+            self._become_idle()
+        else:
+            # No lingering here: refused connections must not pile up beyond the bound.
+            self._send_error(NotReady("the server holds as many connections as it may: try again"))
+            self._close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is State.IDLE or self._state is State.READING:
+            self._feed(data)
+        elif self._state is State.LINGERING:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._pause_reading()
+        elif self._state is not State.CLOSED:
+            self._ahead.append(data)
+            self._ahead_bytes += len(data)
+            if self._ahead_bytes > _AHEAD_BYTES:
+                self._pause_reading()
+
+    def eof_received(self) -> None:
+        """The client sends no more: for all we can tell it has left. The transport closes when this returns."""
+        if self._state is State.READING:
+            self._fail(BadRequest("the connection ended before the request was whole"))
+        elif self._state is not State.LINGERING:
+            self._cancel()
+            self._close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = State.CLOSED
+        self._deadline = inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._cancel()
+        port = self._port
+        port.connections.discard(self)
+        if not port.connections:
+            port.empty.set()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._state is State.WRITING:
+            self._next()
+
+    @property
+    def idle(self) -> bool:
+        """True while no byte of a request is unanswered: what a protocol in front may rely on."""
+        return self._state is State.IDLE and self._reader.empty
+
+    def drain(self) -> None:
+        """Close soon if idle; otherwise the answer under way is the last (``Port.draining`` is set by then)."""
+        if self._state is State.IDLE:
+            self._become_idle()
+
+    def expel(self) -> None:
+        """Time is up: a request still being handled is answered 503 and cancelled, anything else is cut."""
+        if self._state is State.HANDLING:
+            self._fail(NotReady("the server is stopping and could not finish this request in time"))
+            self._cancel()
+        elif self._state is not State.LINGERING:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection at once, whatever is unsent."""
+        self._state = State.CLOSED
+        self._transport.abort()
+
+    def _feed(self, data: bytes) -> None:
+        """Read on with ``data``, and hand over the request that it completes."""
+        if self._state is State.IDLE:
+            self._received = monotonic()
+        try:
+            body = self._reader.feed(data)
+        except RequestError as error:
+            self._fail(error)
+            return
+        head = self._reader.head
+        if body is not None and head is not None:
+            self._handle(head, body)
+            return
+        if self._state is State.IDLE and not self._reader.empty:
+            self._state = State.READING
+            self._arm(self._limits.read_timeout_s)
+        if head is not None and head.expects_continue and not self._continued:
+            self._continued = True
+            self._transport.write(CONTINUE)
+
+    def _handle(self, head: Head, body: bytes) -> None:
+        self._state = State.HANDLING
+        self._deadline = inf
+        request = HttpRequest(head.method, head.path, head.query, head.headers, body, self._peer, self._received)
+        self._task = task = self._loop.create_task(self._serve(head, request))
+        self._port.tasks.add(task)
+
+    async def _serve(self, head: Head, request: HttpRequest) -> None:
+        task = cast("asyncio.Task[None]", self._task)
+        try:
+            response = await self._port.handler(request) if head.path != "*" else _options()
+            answer = self._encode(head, response)
+        except asyncio.CancelledError:
+            if self._state is not State.HANDLING:
+                raise
+            # Not by us: something inside the handler was cancelled, and the client still waits.
+            answer = self._encode(head, _internal_error(request))
+        except Exception:
+            answer = self._encode(head, _internal_error(request))
+        finally:
+            self._task = None
+            self._port.tasks.discard(task)
+        if self._state is State.HANDLING:
+            self._answer(*answer)
+
+    def _encode(self, head: Head, response: HttpResponse) -> tuple[bytes, bytes, bool]:
+        last = self._port.draining or not head.keep_alive
+        connection = "close" if last else "keep-alive" if head.http10 else ""
+        return *encode(response, head_only=head.method == "HEAD", connection=connection), last
+
+    def _answer(self, head: bytes, body: bytes, last: bool) -> None:
+        self._send(head, body)
+        if last:
+            self._close()
+        elif self._writing_paused:
+            self._state = State.WRITING
+            self._await_progress()
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        """Back to waiting, or on to the request that the client sent ahead."""
+        self._state = State.IDLE
+        self._continued = False
+        self._reader.next()
+        ahead = b"".join(self._ahead)
+        self._ahead.clear()
+        self._ahead_bytes = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        if ahead or not self._reader.empty:
+            self._feed(ahead)
+        if self._state is State.IDLE:
+            self._become_idle()
+
+    def _become_idle(self) -> None:
+        idle_s = self._limits.idle_timeout_s
+        self._arm(min(DRAIN_GRACE_S, idle_s) if self._port.draining else idle_s)
+
+    def _fail(self, error: RequestError) -> None:
+        """Answer ``error`` and end the connection: nobody can say where the next request would begin."""
+        self._send_error(error)
+        self._state = State.LINGERING
+        self._ahead.clear()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._arm(LINGER_S)
+
+    def _send_error(self, error: RequestError) -> None:
+        head = self._reader.head
+        elapsed_s = monotonic() - self._received if self._received else 0.0
+        response = error_response(error, elapsed_s)
+        self._send(*encode(response, head_only=head is not None and head.method == "HEAD", connection="close"))
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        if len(body) > _PROGRESS_BYTES:
+            self._transport.write(head)
+            self._transport.write(body)
+        else:
+            self._transport.write(head + body)
+
+    def _close(self) -> None:
+        """Close once all is sent; a client that does not read it is cut."""
+        self._state = State.CLOSED
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._await_progress()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _arm(self, seconds: float) -> None:
+        """Set the one deadline. A timer set for earlier stays: when it fires it finds that there is time left."""
+        self._deadline = self._loop.time() + seconds
+        if self._deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = self._deadline
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        self._timer_at = inf
+        left = self._deadline - self._loop.time()
+        if left == inf:
+            return
+        if left > 0:
+            self._arm(left)
+        elif self._state is State.IDLE:
+            self._close()
+        elif self._state is State.READING:
+            self._fail(SlowSender(f"the request was not whole within {self._limits.read_timeout_s:g} s"))
+        elif self._state is State.LINGERING or not self._has_progressed():
+            self.abort()
+        else:
+            self._await_progress()
+
+    def _await_progress(self) -> None:
+        self._unsent = self._transport.get_write_buffer_size()
+        self._arm(self._limits.write_timeout_s)
+
+    def _has_progressed(self) -> bool:
+        return self._transport.get_write_buffer_size() <= self._unsent - _PROGRESS_BYTES
+
+
+def _options() -> HttpResponse:
+    """The answer to ``OPTIONS *``, which asks about the server and not about a route."""
+    return HttpResponse(204, headers={"Allow": ", ".join(METHODS)})
+
+
+def _internal_error(request: HttpRequest) -> HttpResponse:
+    """500 for the exception being handled; its cause stands in the log under the id that the client gets."""
+    incident = secrets.token_hex(6)
+    log.exception("incident %s: the handler failed on %s %r", incident, request.method, request.path)
+    return error_response(RequestError(f"the server failed on this request: the log has the cause as {incident}"))

@@ -1,0 +1,59 @@
+"""An :class:`HttpResponse` as the bytes of an HTTP/1.1 answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+
+from mlserve.transport.message import HttpResponse
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_BODILESS: Final = frozenset({204, 304})
+_OURS: Final = frozenset({"connection", "content-length", "content-type", "date", "transfer-encoding"})
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def encode(response: HttpResponse, *, head_only: bool, connection: str = "") -> tuple[bytes, bytes]:
+    """Head and body of the answer. ``connection`` is the value of that header, ``""`` leaves it out.
+
+    Raises :class:`ValueError` if a header would change the framing of the answer (line breaks, our own names).
+    """
+    head = _start(response.status, response.content_type)
+    if response.status not in _BODILESS:
+        head = f"{head}Content-Length: {len(response.body)}\r\n"
+    if response.headers:
+        head += "".join([_line(name, value) for name, value in response.headers.items()])
+    if connection:
+        head = f"{head}Connection: {connection}\r\n"
+    head = f"{head}Date: {_date(int(time.time()))}\r\n\r\n"
+    return head.encode("latin-1"), b"" if head_only or response.status in _BODILESS else response.body
+
+
+@lru_cache(maxsize=256)
+def _start(status: int, content_type: str) -> str:
+    phrase = HTTPStatus(status).phrase
+    typed = "" if status in _BODILESS else _line_of_value("Content-Type", content_type)
+    return f"HTTP/1.1 {status} {phrase}\r\n{typed}"
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _line(name: str, value: str) -> str:
+    if name.lower() in _OURS or not _NAME.fullmatch(name):
+        raise ValueError(f"a handler may not set the header {name!r}")
+    return _line_of_value(name, value)
+
+
+def _line_of_value(name: str, value: str) -> str:
+    if not _VALUE.fullmatch(value):
+        raise ValueError(f"the header {name} holds a character that would end it: {value!r}")
+    return f"{name}: {value}\r\n"
