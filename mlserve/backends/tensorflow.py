@@ -152,6 +152,8 @@ class _Session:
 
         self._session.close()
         del self._session
+        for name in self._graph.get_all_collection_keys():
+            self._graph.clear_collection(name)
         dismantle_graph(self._graph)
         del self._graph
 

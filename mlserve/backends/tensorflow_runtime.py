@@ -22,11 +22,10 @@ _GPU_NAMES = ("gpu", "cuda")
 def import_tensorflow() -> Any:
     """The package, 5 to 10 s after the first call. Raises :class:`MissingPackage`.
 
-    An operator who sets ``TF_CPP_MIN_LOG_LEVEL`` gets what TensorFlow writes. ``TF_ENABLE_ONEDNN_OPTS`` is left alone,
-    because it changes numbers.
+    An operator who sets ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1 gets what TensorFlow writes.
+    ``TF_ENABLE_ONEDNN_OPTS`` is left alone, because it changes numbers.
     """
-    wants_chatter = "TF_CPP_MIN_LOG_LEVEL" in os.environ
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    wants_chatter = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1")
     # Else all sessions of the process share the pool, and thus the number of threads, of the first one.
     os.environ.setdefault("TF_OVERRIDE_GLOBAL_THREADPOOL", "1")
     try:
