@@ -174,6 +174,8 @@ def _connection(path: Path, connection: ConnectionConfig) -> Iterator[Complaint]
         yield (*path, "URL"), "expected a URL such as redis://host:6379/0, aerospike://host:3000 or lmdb:./dir"
     elif "://" in url and any(map(str.isspace, url)):
         yield (*path, "URL"), "white space in a URL: write %20 for a blank"
+    if "port" in connection.model_fields_set:
+        yield (*path, "Port"), "goes with Hostnames; here it belongs into the URL"
 
 
 def _is_subnet(text: str) -> bool:

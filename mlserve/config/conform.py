@@ -15,7 +15,7 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from mlserve.config.document import Entries, Items, Node, Scalar
-from mlserve.config.redact import redact_value
+from mlserve.config.masking import redact_value
 from mlserve.config.schema import Section
 from mlserve.errors import Problem
 

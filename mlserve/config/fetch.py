@@ -7,7 +7,7 @@ from typing import IO, Any, Final
 
 from mlserve.config.document import MAX_CHARACTERS
 from mlserve.config.location import is_remote
-from mlserve.config.redact import redact_url
+from mlserve.config.masking import redact_url
 from mlserve.errors import ConfigError, Problem
 
 MAX_BYTES: Final = MAX_CHARACTERS

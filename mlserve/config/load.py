@@ -22,8 +22,8 @@ from mlserve.config.document import read_document
 from mlserve.config.environment import substitute
 from mlserve.config.fetch import read_text
 from mlserve.config.location import base_of, resolve_url
+from mlserve.config.masking import redact_url
 from mlserve.config.notices import notices
-from mlserve.config.redact import redact_url
 from mlserve.config.schema import Config
 from mlserve.errors import ConfigError, Problem
 

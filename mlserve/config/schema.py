@@ -9,12 +9,13 @@ Members stand in the order in which ``GET /v1/api/config/`` shows them: mly's fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mlserve.config.masking import redact_value
 from mlserve.config.units import Microseconds, Milliseconds, Nanoseconds, Seconds, parse_duration
 from mlserve.types import DType
 
@@ -37,6 +38,10 @@ class Section(BaseModel):
     and ``shorthand`` is what a scalar stands for where this mapping is expected (``None``: it is an error).
     """
 
+    model_config = ConfigDict(
+        alias_generator=_yaml_name, extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
+
     synonyms: ClassVar[Mapping[str, str]] = {}
     zero_is_unset: ClassVar[frozenset[str]] = frozenset()
 
@@ -44,9 +49,11 @@ class Section(BaseModel):
     def shorthand(cls, value: object) -> dict[str, object] | None:
         return None
 
-    model_config = ConfigDict(
-        alias_generator=_yaml_name, extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True
-    )
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What ``repr`` shows: only what was given, and without secrets."""
+        for name, value in super().__repr_args__():
+            if name in self.model_fields_set:
+                yield name, redact_value(value) if isinstance(value, str) else value
 
 
 class EndpointConfig(Section):

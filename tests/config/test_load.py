@@ -198,6 +198,10 @@ def problems(text: str, **environ: str) -> list[str]:
             ),
         ),
         (
+            GOOD + "Connections: [{ID: c, URL: 'redis://h', Port: 6380}]",
+            "c.yaml:2: Connections[0].Port: goes with Hostnames; here it belongs into the URL",
+        ),
+        (
             GOOD + "Connections: [{ID: c, URL: 'redis://:my pass@h'}]",
             "c.yaml:2: Connections[0].URL: white space in a URL: write %20 for a blank",
         ),
