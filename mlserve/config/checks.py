@@ -8,8 +8,8 @@ from ipaddress import ip_network
 from typing import Final
 
 from mlserve import registry
-from mlserve.config.conform import Path, suggest
 from mlserve.config.schema import Config, ConnectionConfig, DatastoreConfig, InputConfig, ModelConfig, TierConfig
+from mlserve.config.words import Path, suggest
 from mlserve.types import DType
 
 Complaint = tuple[Path, str]

@@ -10,19 +10,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from mlserve.config.document import Entries, Items, Node, Scalar
-from mlserve.config.masking import redact_value
 from mlserve.config.schema import Section
+from mlserve.config.words import Path, clip, described, expectation, show_path, shown, suggest
 from mlserve.errors import Problem
 
-Path = tuple[str | int, ...]
-"""A member by canonical names and list positions: ``("Models", 0, "Inputs", 1, "Name")``."""
-
-_MAX_SHOWN: Final = 60
 _REFUSED: Final = object()
 """What stands for a value that a problem was reported for; it never reaches pydantic."""
 
@@ -63,24 +58,6 @@ def conform(root: Node, schema: type[Section], file: str) -> Conformed:
     return walk.result
 
 
-def show_path(path: Path) -> str:
-    """``Models[0].Inputs[1].Name``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-
-
-def suggest(name: str, choices: list[str]) -> str:
-    """``did you mean X?``, or what there is to choose from."""
-    name = name[:_MAX_SHOWN]
-    folded = {_fold(choice): choice for choice in reversed(choices)}
-    if near := get_close_matches(_fold(name), folded, n=1, cutoff=0.6):
-        return f"did you mean {folded[near[0]]}?"
-    return f"there are: {', '.join(choices)}"
-
-
-def _fold(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
-
-
 @cache
 def _members(section: type[Section]) -> Mapping[str, tuple[str, Any]]:
     """Name in lower case -> canonical name and type, synonyms included."""
@@ -96,7 +73,7 @@ class _Walk:
 
     def value(self, node: Node, kind: Any, path: Path) -> Any:
         """``node`` as a plain value of ``kind``, or ``_REFUSED`` after a problem."""
-        self.result.places[path] = Place(node.line, _shown(node))
+        self.result.places[path] = Place(node.line, shown(node))
         kind = _bare(kind)
         origin = get_origin(kind)
         if isinstance(kind, type) and issubclass(kind, Section):
@@ -108,7 +85,7 @@ class _Walk:
         if kind is Any:
             return self._free(node, path)
         if not isinstance(node, Scalar):
-            return self._mismatch(node, _expected(kind), path)
+            return self._mismatch(node, expectation(kind), path)
         return self._scalar(node, kind, path)
 
     def _section(self, node: Node, section: type[Section], path: Path) -> Any:
@@ -116,7 +93,7 @@ class _Walk:
             try:
                 short = section.shorthand(node.value)
             except ValueError as error:
-                return self._refuse(node.line, path, f"{error}, got {_shown(node)}")
+                return self._refuse(node.line, path, f"{error}, got {shown(node)}")
             if short is not None:
                 return short
         if not isinstance(node, Entries):
@@ -140,7 +117,7 @@ class _Walk:
         members = _members(section)
         if key.text.casefold() not in members:
             hint = suggest(key.text, list(dict.fromkeys(name for name, _ in members.values())))
-            self._refuse(key.line, (*path, _clip(key.text)), f"unknown key; {hint}")
+            self._refuse(key.line, (*path, clip(key.text)), f"unknown key; {hint}")
             return
         name, kind = members[key.text.casefold()]
         here = (*path, name)
@@ -172,14 +149,14 @@ class _Walk:
             return self._mismatch(node, f"one of {', '.join(choices.values())}", path)
         value = node.value
         if value is None:
-            return self._mismatch(node, _expected(kind), path)
+            return self._mismatch(node, expectation(kind), path)
         if kind is str:
             if isinstance(value, bool):
                 how = f"'{node.text}'" if node.written is None else f'"{node.written}"'
                 return self._refuse(
                     node.line,
                     path,
-                    f"expected text, got {_shown(node)}, which YAML reads as a boolean; quote it: {how}",
+                    f"expected text, got {shown(node)}, which YAML reads as a boolean; quote it: {how}",
                 )
             return node.text
         if kind is not bool and node.doubt:
@@ -190,14 +167,14 @@ class _Walk:
             return value
         if kind is timedelta and isinstance(value, str):
             return value
-        return self._mismatch(node, _expected(kind), path)
+        return self._mismatch(node, expectation(kind), path)
 
     def _own_names(self, node: Entries, path: Path) -> dict[str, Any]:
         """A mapping whose keys are the user's: kept as they are."""
         data: dict[str, Any] = {}
         lines: dict[str, int] = {}
         for key, child in node.effective(str):
-            here = (*path, _clip(key.text))
+            here = (*path, clip(key.text))
             if key.text in lines:
                 self._refuse(key.line, here, f"the key {key.text} is given twice, first in line {lines[key.text]}")
                 continue
@@ -222,12 +199,12 @@ class _Walk:
         hint = ""
         if isinstance(node, Scalar):
             if expected == "a list" and isinstance(node.value, str):
-                hint = f"; write [{_shown(node)}]"
+                hint = f"; write [{shown(node)}]"
             elif node.is_text and not isinstance(
                 replaced := Scalar(node.line, node.text, plain=True).value, str | None
             ):
                 hint = f"; remove the quotes to make it a {'boolean' if isinstance(replaced, bool) else 'number'}"
-        return self._refuse(node.line, path, f"expected {expected}, got {_described(node)}{hint}")
+        return self._refuse(node.line, path, f"expected {expected}, got {described(node)}{hint}")
 
     def _refuse(self, line: int, path: Path, message: str) -> Any:
         self.result.problems.append(Problem(f"{self._file}:{line}", show_path(path), message))
@@ -249,37 +226,3 @@ def _fits(value: float, kind: Any) -> bool:
 
 def _is_zero(node: Scalar) -> bool:
     return type(node.value) in (int, float) and node.value == 0
-
-
-def _expected(kind: Any) -> str:
-    names = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        timedelta: "a duration such as 2ms or 15m",
-    }
-    return names.get(kind, "one value")
-
-
-def _described(node: Node) -> str:
-    if isinstance(node, Items):
-        return "a list"
-    if isinstance(node, Entries):
-        return "a mapping"
-    if node.value is None:
-        return "nothing"
-    kinds = {bool: "the boolean ", int: "the number ", float: "the number ", str: "the text "}
-    return kinds[type(node.value)] + _shown(node)
-
-
-def _shown(node: Node) -> str:
-    """A value for an error: as written in the file, so that nothing of the environment is shown, and no secret."""
-    if not isinstance(node, Scalar):
-        return _described(node)
-    return _clip(redact_value(node.text if node.written is None else node.written)) or "''"
-
-
-def _clip(text: str) -> str:
-    line = text if text.isprintable() else ascii(text)[1:-1]
-    return line if len(line) <= _MAX_SHOWN else line[: _MAX_SHOWN - 1] + "…"

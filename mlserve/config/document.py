@@ -112,6 +112,10 @@ def read_document(text: str, place: str) -> Node | None:
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:
+    if "<block end>" in (error.problem or ""):
+        return "not valid YAML: this does not line up with what is above it; check the indentation"
+    if error.problem == "mapping values are not allowed here":
+        return "not valid YAML: a key may not begin here; check the indentation, and quote a value that holds ': '"
     problem = (error.problem or "").replace("'<stream end>'", "the end of the file").replace("character '\\t'", "a tab")
     begun = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     context = f" {error.context}{begun}:" if error.context else ""

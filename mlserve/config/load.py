@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mlserve.config.checks import check
-from mlserve.config.conform import Conformed, Path, Place, conform, show_path
+from mlserve.config.conform import Conformed, Place, conform
 from mlserve.config.document import read_document
 from mlserve.config.environment import substitute
 from mlserve.config.fetch import read_text
@@ -25,6 +25,7 @@ from mlserve.config.location import base_of, resolve_url
 from mlserve.config.masking import redact_url
 from mlserve.config.notices import notices
 from mlserve.config.schema import Config
+from mlserve.config.words import Path, show_path
 from mlserve.errors import ConfigError, Problem
 
 __all__ = ["LoadedConfig", "load_config", "parse_config", "resolve_url"]
@@ -131,6 +132,8 @@ def _explain(detail: ErrorDetails, place: Place | None) -> str:
         return f"expected up to 128 letters, digits, dots, dashes and underscores, a letter or digit first{got}"
     if kind == "string_too_short":
         return "may not be empty"
+    if kind == "string_unicode":
+        return f"expected UTF-8 text{got}"
     if kind == "finite_number":
         return f"expected a finite number{got}"
     if kind == "value_error":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mlserve.config.conform import Named, show_path
+from mlserve.config.conform import Named
 from mlserve.config.schema import (
     BatchConfig,
     Config,
@@ -18,6 +18,7 @@ from mlserve.config.schema import (
     PrometheusConfig,
     Section,
 )
+from mlserve.config.words import show_path
 from mlserve.errors import Problem
 
 _OUTPUT_TYPES: Final = "the model's signature says what an output is"

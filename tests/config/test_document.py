@@ -20,7 +20,14 @@ from mlserve.errors import ConfigError
         ("a: {b: ${C}}", ("c.yaml:1:9: not valid YAML: while parsing a flow mapping that begins in line 1: "
          "expected ',' or '}', but got '{'; YAML takes the { of ${VAR} for its own inside braces and brackets: "
          "put the key on its own line")),
-        ("a: b: c", "c.yaml:1:5: not valid YAML: mapping values are not allowed here"),
+        ("a: b: c", (
+                "c.yaml:1:5: not valid YAML: a key may not begin here; check the indentation, "
+                "and quote a value that holds ': '"
+            )),
+        (
+            "a:\n  b: 1\n c: 2",
+            "c.yaml:3:2: not valid YAML: this does not line up with what is above it; check the indentation",
+        ),
         ("a:\n  b\x07", "c.yaml:2:4: the character U+0007 is not allowed in YAML"),
         ('a: "\\UFFFFFFFF"', "c.yaml:1:7: not a Unicode character"),
         ('a: "\\ud800"', "c.yaml:1:4: half of a surrogate pair is not a Unicode character"),

@@ -422,6 +422,13 @@ def test_secrets_in_the_file_do_not_show_in_a_problem() -> None:
     assert "hunter" not in "\n".join(lines)
 
 
+def test_bytes_of_the_environment_that_are_no_text() -> None:
+    """A variable in another encoding would pass, and break whatever prints the URL."""
+    assert problems("Models: [{ID: m, URL: '${X}'}]", X="caf\udce9") == [
+        "c.yaml:1: Models[0].URL: expected UTF-8 text, got ${X}"
+    ]
+
+
 def test_digest_follows_meaning() -> None:
     """A comment would cause a reload, or a changed default value would not."""
     one = load("Models: [{ID: a, URL: m, Inputs: [{Name: x, Default: .nan}]}]")
