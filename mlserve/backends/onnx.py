@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlserve.backends.faults import brief, has_surrogates, mismatch, not_utf8
+from mlserve.backends.faults import brief, has_surrogates, load_failure, mismatch, not_utf8
 from mlserve.backends.onnx_devices import OnnxDevice, available_devices
 from mlserve.backends.onnx_graph import external_files, is_random, read_model
 from mlserve.backends.onnx_types import (
@@ -47,6 +48,8 @@ class OnnxBackend:
     def load(self, artifact: Path | None, options: LoadOptions) -> LoadedModel:
         if artifact is None:
             raise LoadError("an ONNX model needs a file: set URL to it")
+        # Some builds report to their makers, and leave a file in the temporary folder; a server must not by itself.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
             runtime = quiet_import("onnxruntime")
         except ModuleNotFoundError as error:
@@ -168,8 +171,10 @@ def _open(runtime: Any, file: Path, options: LoadOptions) -> tuple[Any, str]:
                 return session, device.text
             failure = None
         if position + 1 < len(devices):
-            _log.warning("%s: device %r does not start, trying the next; %s", file.name, device.text, _why(failure))
-    raise LoadError(f"{file.name} cannot be loaded: {_why(failure)}") from failure
+            _log.warning(
+                "%s: device %r does not start, trying the next; %s", file.name, device.text, brief(_why(failure))
+            )
+    raise load_failure(file, _why(failure)) from failure
 
 
 def _session(runtime: Any, file: Path, devices: Sequence[OnnxDevice], threads: int | None) -> Any:
@@ -186,4 +191,4 @@ def _session(runtime: Any, file: Path, devices: Sequence[OnnxDevice], threads: i
 def _why(error: Exception | None) -> str:
     if error is None:
         return "onnxruntime did not start the device (are its CUDA or vendor libraries installed?)"
-    return brief(_SOURCE_LINE.sub("", _PREFIX.sub("", str(error))))
+    return _SOURCE_LINE.sub("", _PREFIX.sub("", str(error)))

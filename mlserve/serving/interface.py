@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from typing import Final
 
 from mlserve.config.schema import InputConfig, ModelConfig
-from mlserve.errors import LoadError
+from mlserve.errors import BadRequest, LoadError
 from mlserve.types import MISSING, DType, InputField, Interface, Serving, Shape, Signature, TensorSpec
+from mlserve.values import default_row
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,11 @@ def _field(entry: InputConfig, spec: TensorSpec | None, config: ModelConfig, ser
             precision=entry.precision,
             default=entry.default if entry.has_default else MISSING,
         )
+    if field.has_default:
+        try:
+            default_row(field)
+        except BadRequest as error:
+            raise LoadError(f"Default does not fit: {error}") from error
     if field.precision is not None and not field.dtype.is_float:
         raise LoadError(f"input {field.name!r} has Precision, which is for float inputs; it is {field.dtype}")
     return field

@@ -21,9 +21,9 @@ MAX_TEST_ROWS: Final = 10_000
 
 
 def made_up_values(interface: Interface, given: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
-    """One row: ``given`` as it is, the rest made up."""
+    """One row: ``given`` as it is (names the model lacks too, so that decoding refuses them), the rest made up."""
     random = Random(seed)  # noqa: S311  # test values, no secrets
-    return {field.name: given.get(field.name, _made_up(field, random)) for field in interface.inputs}
+    return {field.name: _made_up(field, random) for field in interface.inputs} | dict(given)
 
 
 def _made_up(field: InputField, random: Random) -> Any:
