@@ -6,8 +6,9 @@ Called on the failing path only, so that a run that goes well pays nothing for i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from mlserve.errors import BadRequest
+from mlserve.errors import BadRequest, LoadError
 from mlserve.types import Array, DType, Signature, TensorSpec
 
 _LONGEST = 300
@@ -18,6 +19,12 @@ def brief(text: object) -> str:
     lines = str(text).strip().splitlines()
     line = lines[0].strip() if lines else "no reason given"
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def load_failure(artifact: Path, text: object) -> LoadError:
+    """A :class:`LoadError` that names ``artifact`` and briefly says ``text``, without the folder of our copy."""
+    scrubbed = str(text).replace(f"{artifact}/", "").replace(f"{artifact.parent}/", "")
+    return LoadError(f"{artifact.name} cannot be loaded: {brief(scrubbed)}")
 
 
 def mismatch(signature: Signature, inputs: Mapping[str, Array]) -> BadRequest | None:

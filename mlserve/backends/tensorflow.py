@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mlserve.backends.devices import Device
-from mlserve.backends.faults import brief, has_surrogates, mismatch
+from mlserve.backends.faults import has_surrogates, load_failure, mismatch
 from mlserve.backends.tensorflow_graph import is_deterministic
 from mlserve.backends.tensorflow_runtime import choose_device, import_tensorflow, is_gpu
 from mlserve.backends.tensorflow_saved_model import check_complete, pick_signature, read_meta_graph, tensor_specs
@@ -58,7 +58,7 @@ class TensorFlowBackend:
             )
         except Exception as error:  # TensorFlow raises its own errors, and plain ones of many kinds
             session.close()
-            raise LoadError(f"{artifact.name} cannot be loaded: {brief(getattr(error, 'message', error))}") from error
+            raise load_failure(artifact, getattr(error, "message", error)) from error
 
 
 class TensorFlowModel:

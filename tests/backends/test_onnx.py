@@ -182,6 +182,10 @@ class TestExternalData:
         loaded = load(file)
         assert loaded.infer({"x": np.array([4], np.float32)})["y"].tolist() == [8]
         loaded.close()
+        (tmp_path / "sub" / "w.bin").write_bytes(b"1")
+        with pytest.raises(LoadError, match=r"^model\.onnx cannot be loaded: ") as caught:
+            load(file)
+        assert str(tmp_path) not in str(caught.value)
         (tmp_path / "sub" / "w.bin").unlink()
         with pytest.raises(LoadError, match=r"'sub/w\.bin', which is missing"):
             load(file)
