@@ -8,6 +8,7 @@ after :func:`~mlserve.serving.settle.settled` said so, ``close`` once. Nothing h
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +29,8 @@ from mlserve.serving.place import Beat, Place
 from mlserve.serving.remote import RemotePlace
 from mlserve.serving.settle import settled
 from mlserve.serving.worker import Worker
+
+_log = logging.getLogger("mlserve.serving.source")
 
 _ROUNDS: Final = 3
 """How often a fetch may start over because the file turned out to need others than before."""
@@ -82,7 +85,8 @@ def open_source(
     named ``.zip``, ``.tar``, ``.tar.gz`` or ``.tgz``, which is unpacked. Nothing is opened yet.
 
     ``ready_file`` names a file whose presence means "complete": listed, never copied. ``max_bytes`` bounds the files
-    as they lie and as they unpack. ``timeout_s`` bounds how long an operation may be silent.
+    as they lie and as they unpack. ``timeout_s`` bounds how long an operation may be silent. Relative paths mean the
+    working directory.
 
     Raises :class:`SourceError` for a URL or a name of a ready file that cannot work.
     """
@@ -156,7 +160,10 @@ class _Source:
 
     async def close(self) -> None:
         await self._worker.close()
-        await Worker(self.url, timeout_s=_CLOSE_S).run("closing", lambda _: self._place.close())
+        try:
+            await Worker(self.url, timeout_s=_CLOSE_S).run("closing", lambda _: self._place.close())
+        except Exception as error:  # whatever a library does on its way out, there is nothing left to save
+            _log.warning("%s: closing failed: %s", self.url, redact_url(_in_words(error)))
 
     async def _run(self, what: str, call: Callable[[Beat], T], discard: Callable[[T], object] | None = None) -> T:
         try:
