@@ -63,10 +63,13 @@ class OnnxBackend:
         deterministic = not is_random(model)
         del model  # its weights would stay in memory twice while the session is made
         session, device = _open(runtime, file, options)
-        signature = Signature(
-            tuple(input_spec(node, infos.get(node.name)) for node in session.get_inputs()),
-            tuple(output_spec(node, infos.get(node.name)) for node in session.get_outputs()),
-        )
+        try:
+            signature = Signature(
+                tuple(input_spec(node, infos.get(node.name)) for node in session.get_inputs()),
+                tuple(output_spec(node, infos.get(node.name)) for node in session.get_outputs()),
+            )
+        except UnicodeDecodeError as error:
+            raise LoadError(f"{file.name} names an input or output in bytes that are not UTF-8") from error
         return OnnxModel(session, signature, f"onnxruntime {runtime.__version__} ({device})", deterministic)
 
 

@@ -43,7 +43,7 @@ class Source:
 def find_source(target: str | None, artifact: Path | None) -> Source:
     """The class that ``target`` names. Raises :class:`LoadError`, with the line in the author's file if it has one.
 
-    ``file.py`` is looked for in ``artifact``, which is the copy that was made of it, before it is taken as it stands.
+    A relative ``file.py`` is looked for in ``artifact`` first, the copy that was made of it; then from here.
     It is run anew, under a module name of its own, each time: a changed file is really loaded again, and two versions
     do not share state. A ``module`` is imported as Python does, once for the life of the process.
     """
@@ -75,7 +75,7 @@ def describe(error: BaseException, file: Path | None) -> str:
 def _locate(where: str, artifact: Path | None) -> Path:
     wanted = Path(where)
     candidates = [wanted]
-    if artifact is not None:
+    if artifact is not None and not wanted.is_absolute():
         copies = [artifact / wanted, artifact / wanted.name] if artifact.is_dir() else [artifact]
         candidates = [path for path in copies if path.name == wanted.name] + candidates
     for path in candidates:

@@ -140,6 +140,10 @@ def test_errors_of_onnxruntime_in_a_few_words(tmp_path: Path) -> None:
     future.ir_version = 99
     with pytest.raises(LoadError, match=r"^model.onnx cannot be loaded: Unsupported model IR version: 99"):
         load(save(future, tmp_path))
+    damaged = save(identity(), tmp_path)
+    damaged.write_bytes(damaged.read_bytes().replace(b"\x01y", b"\x01\xff"))
+    with pytest.raises(LoadError, match="bytes that are not UTF-8"):
+        load(damaged)
     with pytest.raises(LoadError, match=r"gone\.onnx cannot be read: No such file"):
         load(tmp_path / "gone.onnx")
 

@@ -107,6 +107,10 @@ def test_the_file_is_found_inside_a_folder_that_was_copied(tmp_path: Path) -> No
     for target in ("model.py:Model", "somewhere/else/model.py:Model"):
         load(Built(tmp_path, LoadOptions(target=target))).close()
     load(Built(None, LoadOptions(target=f"{built.artifact}:Model"))).close()
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "model.py").write_text("1 / 0", encoding="utf-8")
+    load(Built(data, LoadOptions(target=f"{built.artifact}:Model"))).close()
 
 
 @pytest.mark.parametrize(
