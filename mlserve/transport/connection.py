@@ -241,8 +241,7 @@ class Connection(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
-        if ahead or not self._reader.empty:
-            self._feed(ahead)
+        self._feed(ahead)
         if self._state is State.IDLE:
             self._become_idle()
 

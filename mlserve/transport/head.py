@@ -29,7 +29,7 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """Verbs that reach a handler. ``CONNECT`` and ``TRACE`` ask for a proxy and for an echo: this is neither."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
-_ABSOLUTE: Final = re.compile(r"https?://[^/?#@]+", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(r"https?://[^/?#@]+(?=[/?]|$)", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MORE_DIGITS_THAN_ANY_LIMIT: Final = 18
 

@@ -85,7 +85,7 @@ class RequestReader:
             raise parse_error(error, limits.max_header_bytes) from error
         for message, payload in messages:
             # Counting fields is for requests that may be over: what a pipelined piece held was never counted.
-            counted = self._wire_bytes <= limits.max_header_bytes and not self._holds_more
+            counted = 0 < self._wire_bytes <= limits.max_header_bytes and not self._holds_more
             if not counted and head_bytes(message) > limits.max_header_bytes:
                 raise header_too_large(limits.max_header_bytes)
             self.head = read_head(message, limits.max_body_bytes)
