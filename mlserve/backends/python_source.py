@@ -94,7 +94,8 @@ def _execute(file: Path) -> ModuleType:
     try:
         # Compiled from the text, not by the loader: its cache of bytecode takes a changed file of equal size and
         # second for the old one.
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # noqa: S102 # a model is code
+        code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102 # a model is code
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise LoadError(f"{file.name} cannot be imported: {describe(error, file)}") from error

@@ -101,6 +101,21 @@ def test_the_class_gets_its_artefact_and_may_tell_its_signature_late(tmp_path: P
     model.close()
 
 
+def test_an_authors_file_means_what_it_means_elsewhere(tmp_path: Path) -> None:
+    """Our own ``from __future__`` imports would turn an author's annotations, which libraries read, into text."""
+    text = """
+    class Model:
+        factor: int = 2
+        signature = {"inputs": {}, "outputs": {"y": "bool[]"}}
+
+        def predict(self, inputs):
+            return {"y": Model.__annotations__["factor"] is int}
+    """
+    model = load(source(tmp_path, text))
+    assert model.infer({})["y"].tolist() is True
+    model.close()
+
+
 def test_the_file_is_found_inside_a_folder_that_was_copied(tmp_path: Path) -> None:
     """The file beside the configuration would run, not the version that was copied."""
     built = write_model(tmp_path, FLOATS, {"y": "float32[-1]"}, ECHO)
