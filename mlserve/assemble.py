@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
 from typing import Final
 
 from mlserve.config.schema import Config, ModelConfig
@@ -20,6 +21,7 @@ from mlserve.inference.probe import measure_inline_rows, run
 from mlserve.inference.rounding import rounding
 from mlserve.inference.runner import Runner
 from mlserve.inference.transformer import load_transformer, transforming
+from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.serving.selftest import sample_rows
@@ -40,13 +42,17 @@ class Assembler:
         """Raises ``NotByRows`` if the first runs show that outputs do not line up with rows, and ``LoadError``."""
         config, model, interface = version.config, version.model, version.interface
         feed = Feed(model.signature, interface.serving)
-        transformer = load_transformer(config.transformer, version.transformer) if config.transformer else None
+        transformer = None
+        if config.transformer:
+            transformer = await asyncio.to_thread(load_transformer, config.transformer, version.transformer)
 
         def sample(count: int) -> Rows:
             return sample_rows(interface, config.test, count)
 
         def first_runs() -> int:
-            run(model, feed, sample(1 if interface.serving is Serving.WHOLE else 2))
+            # Two sizes: an output that always has two elements lines up with two rows by chance.
+            for count in (1,) if interface.serving is Serving.WHOLE else (1, 2):
+                run(model, feed, sample(count))
             return measure_inline_rows(model, feed, sample)
 
         warnings: tuple[str, ...] = ()
@@ -58,19 +64,24 @@ class Assembler:
         except Exception as error:  # the row was made up: the model may be right to refuse it
             warnings = (f"not warmed up, made-up values fail ({_brief(error)}); give a row in Test.Single",)
 
+        threads, max_queued_rows = _concurrency(config), self._max_queued_rows(config)
         runner = Runner(
             config.id,
             model,
             feed,
-            threads=_concurrency(config),
-            max_queued_rows=self._max_queued_rows(config),
+            threads=threads,
+            max_queued_rows=max_queued_rows,
             inline_rows=inline_rows,
             observe=self._metrics.model(config.id).observe_infer,
         )
         predict: Predict = runner
+        owned = AsyncExitStack()
+        owned.push_async_callback(runner.close)
         if transformer is not None:
-            predict = transforming(predict, transformer, interface, config.id)
-        return Assembled(rounding(predict, interface), runner.close, warnings)
+            workers = Workers(f"{config.id}'s transformer", threads=threads, max_queued_rows=max_queued_rows)
+            predict = transforming(predict, transformer, interface, config.id, workers)
+            owned.push_async_callback(workers.close)
+        return Assembled(rounding(predict, interface), owned.aclose, warnings)
 
     def _max_queued_rows(self, config: ModelConfig) -> int:
         for batch in (config.batch, self._config.global_batching):

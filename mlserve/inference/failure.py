@@ -10,7 +10,7 @@ from mlserve.errors import InferenceFailed
 logger = logging.getLogger(__name__)
 
 
-def inference_failed(model_id: str, what: str, error: Exception) -> InferenceFailed:
+def inference_failed(model_id: str, what: str, error: BaseException) -> InferenceFailed:
     """Logs ``error`` with its traceback under a fresh incident id and answers the error to raise."""
     incident = token_hex(6)
     logger.error("%s: %s failed, incident %s", model_id, what, incident, exc_info=error)

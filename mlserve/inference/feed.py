@@ -30,10 +30,13 @@ class Feed:
         self._inputs = [(spec.name, _is_column(spec)) for spec in signature.inputs]
 
     def tensors(self, rows: Rows) -> Iterator[dict[str, Array]]:
-        """The inputs of each run that ``rows`` need, in order: one run, or one per row. Auxiliary columns stay out."""
+        """The inputs of each run that ``rows`` need, in order: one run, or one per row; none for no rows.
+
+        Auxiliary columns stay out.
+        """
         if self._serving is Serving.WHOLE:
             for index in range(rows.count):
-                yield {name: np.asarray(rows.columns[name][index]) for name, _ in self._inputs}
+                yield {name: rows.columns[name][index, ...] for name, _ in self._inputs}
             return
         step = 1 if self._serving is Serving.ONE else rows.count
         for start in range(0, rows.count, max(step, 1)):
@@ -45,6 +48,8 @@ class Feed:
 
     def rows(self, runs: Sequence[Mapping[str, Array]], count: int) -> Rows:
         """The outputs of those runs as ``count`` rows. Raises :class:`Misaligned` if they do not line up."""
+        if not runs:
+            return Rows({spec.name: _empty(spec, self._serving) for spec in self._signature.outputs}, 0)
         if self._serving is Serving.WHOLE:
             return Rows(
                 {spec.name: _stack([run[spec.name] for run in runs]) for spec in self._signature.outputs}, count
@@ -62,6 +67,13 @@ class Feed:
 
 def _is_column(spec: TensorSpec) -> bool:
     return spec.shape is not None and len(spec.shape) == 2 and spec.shape[1] == 1
+
+
+def _empty(spec: TensorSpec, serving: Serving) -> Array:
+    """No rows of ``spec``, free dimensions taken as 0."""
+    shape = spec.shape or ()
+    row = shape if serving is Serving.WHOLE else shape[1:]
+    return np.empty((0, *(dim or 0 for dim in row)), spec.dtype.numpy)
 
 
 def _stack(tensors: Sequence[Array]) -> Array:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from mlserve.types import Array, Context, Interface, Predict, Rows
+
+_DECIMALS_END: Final = 2.0**52
+"""From here on a double has no fraction: there is nothing left to round."""
 
 
 def round_half_away(values: Array, digits: int) -> Array:
@@ -18,8 +23,7 @@ def round_half_away(values: Array, digits: int) -> Array:
         magnitude = np.abs(wide) * scale
         whole = np.floor(magnitude)
         rounded = np.copysign((whole + (magnitude - whole >= 0.5)) / scale, wide)
-        exact = np.where(np.isfinite(magnitude), rounded, wide)
-        return exact.astype(values.dtype)
+        return np.where(magnitude < _DECIMALS_END, rounded, wide).astype(values.dtype)
 
 
 def rounding(predict: Predict, interface: Interface) -> Predict:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from mlserve.contracts.backend import LoadedModel
-from mlserve.errors import BadRequest, DeadlineExceeded, NotReady, Overloaded
+from mlserve.errors import BadRequest, NotReady
 from mlserve.inference.failure import inference_failed
 from mlserve.inference.feed import Feed
+from mlserve.inference.workers import Workers
 from mlserve.types import Context, Rows
 
 Observe = Callable[[float, int], None]
-"""Told the seconds and the rows of every run that ended well."""
+"""Told the seconds and the rows of every run that ended well; called from the thread that ran it."""
 
 
 class Runner:
     """Runs one loaded model. Owns its threads; the deployment closes it after its last caller left.
 
     ``inline_rows`` is the largest request, in rows, that may run on the loop itself: the loader measures it, and 0
-    keeps the loop free of this model. ``max_queued_rows`` bounds what waits for a thread.
+    keeps the loop free of this model. ``max_queued_rows`` bounds what the threads have before them.
     """
 
     def __init__(
@@ -40,35 +39,20 @@ class Runner:
         self._model = model
         self._feed = feed
         self._observe = observe
-        self._max_queued_rows = max_queued_rows
-        self._pending_rows = 0
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"infer-{model_id}")
-        self._closed = False
+        self._workers = Workers(model_id, threads=threads, max_queued_rows=max_queued_rows)
 
     @property
     def pending_rows(self) -> int:
-        """Rows handed to the threads and not yet answered, running ones included."""
-        return self._pending_rows
+        """Rows handed to the threads and not yet run, running ones included."""
+        return self._workers.pending_rows
 
     async def __call__(self, rows: Rows, context: Context) -> Rows:
-        """Raises ``DeadlineExceeded``, ``Overloaded``, ``InferenceFailed``, or the runtime's ``BadRequest``."""
-        if self._closed:
+        """Raises as :meth:`Workers.run`, ``InferenceFailed`` if the model fails, and the model's own ``BadRequest``."""
+        if rows.count > self.inline_rows or self._workers.pending_rows:
+            return await self._workers.run(lambda: self._run(rows), rows.count, context.deadline)
+        if self._workers.closed:
             raise NotReady(f"{self._model_id} is closing")
-        if rows.count <= self.inline_rows and not self._pending_rows:
-            return self._run(rows)
-        if self._pending_rows and self._pending_rows + rows.count > self._max_queued_rows:
-            raise Overloaded(
-                f"{self._model_id} has {self._pending_rows} rows waiting; its limit is {self._max_queued_rows}"
-            )
-        self._pending_rows += rows.count
-        try:
-            # On cancellation and at the deadline the thread pool forgets a run that has not begun.
-            async with asyncio.timeout_at(context.deadline):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, rows)
-        except TimeoutError:
-            raise DeadlineExceeded(f"{self._model_id} did not answer before the deadline") from None
-        finally:
-            self._pending_rows -= rows.count
+        return self._run(rows)
 
     def _run(self, rows: Rows) -> Rows:
         start = perf_counter()
@@ -77,16 +61,11 @@ class Runner:
             answer = self._feed.rows(runs, rows.count)
         except BadRequest:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model that calls sys.exit() ends its request, not the server
             raise inference_failed(self._model_id, "the model", error) from error
         self._observe(perf_counter() - start, rows.count)
         return answer
 
     async def close(self) -> None:
         """Waits for runs that outlived their callers, then frees the model."""
-        self._closed = True
-        await asyncio.to_thread(self._shut)
-
-    def _shut(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._model.close()
+        await self._workers.close(self._model.close)

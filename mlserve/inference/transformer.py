@@ -2,14 +2,16 @@
 
 The function takes ``(inputs, outputs)`` and answers a mapping that becomes the row's ``data`` (and what is cached).
 By default it is called for each row with plain values; with the attribute ``per_batch = True`` it is called once with
-columns (numpy arrays that share axis 0) and answers columns. It may be ``async``. Because the answer may be cached,
-``inputs`` holds only what is in the key: an auxiliary input that is not in ``KeyFields`` is refused by name.
+columns (numpy arrays that share axis 0) and answers columns. It may be ``async``: then it runs on the event loop and
+must not block it. Because the answer may be cached, ``inputs`` holds only what is in the key: an auxiliary input that
+is not in ``KeyFields`` is refused by name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -22,53 +24,73 @@ import numpy as np
 
 from mlserve.errors import DeadlineExceeded, LoadError
 from mlserve.inference.failure import inference_failed
+from mlserve.inference.workers import Workers
 from mlserve.types import Array, Context, Interface, Predict, Rows
 from mlserve.values import plain_row
 
 TransformFunction = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
 
+class HiddenInput(LookupError):
+    """A transformer asked for an input that is not in the key. No ``KeyError``: ``inputs.get`` would swallow that."""
+
+
 def load_transformer(target: str, file: Path | None) -> TransformFunction:
     """The function that ``target`` names; ``file`` is the copied source for targets of the form ``file.py:function``.
 
-    Raises :class:`LoadError` if it cannot be imported or is no function.
+    Blocks: it runs the user's module. Raises :class:`LoadError` if that cannot be imported or holds no such function.
     """
     module_name, _, function_name = target.rpartition(":")
     try:
         module = _module_from(file) if file else import_module(module_name)
-        function = getattr(module, function_name)
-    except AttributeError:
-        raise LoadError(f"Transformer {target}: there is no {function_name!r} in it") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # user code: a module that calls sys.exit() must not end the server
         raise LoadError(f"Transformer {target} cannot be imported: {type(error).__name__}: {error}") from error
+    function = getattr(module, function_name, None)
+    if function is None:
+        raise LoadError(f"Transformer {target}: there is no {function_name!r} in it")
     if not callable(function):
         raise LoadError(f"Transformer {target} is {type(function).__name__}, expected a function (inputs, outputs)")
     return function  # type: ignore[no-any-return]  # user code: its answer is checked on every call
 
 
-def transforming(predict: Predict, function: TransformFunction, interface: Interface, model_id: str) -> Predict:
-    """``predict`` followed by ``function``; a function that is not async runs in a thread."""
+def transforming(
+    predict: Predict, function: TransformFunction, interface: Interface, model_id: str, workers: Workers
+) -> Predict:
+    """``predict`` followed by ``function``; a function that is not async runs in one of ``workers``."""
     visible = frozenset(field.name for field in interface.inputs if not field.auxiliary or field.wildcard)
     per_batch = bool(getattr(function, "per_batch", False))
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    name = f"the transformer of {model_id}"
+
+    def calls(rows: Rows, outputs: Rows) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        if per_batch:
+            return [(_Visible(rows.columns, visible), outputs.columns)]
+        return [(_Visible(plain_row(rows, i), visible), plain_row(outputs, i)) for i in range(rows.count)]
+
+    def rows_of(answers: Sequence[object], count: int) -> Rows:
+        return _from_columns(answers[0], count) if per_batch else _from_rows(answers)
+
+    def in_thread(rows: Rows, outputs: Rows) -> Rows:
+        try:
+            return rows_of([function(*call) for call in calls(rows, outputs)], rows.count)
+        except (Exception, SystemExit) as error:
+            raise inference_failed(model_id, "the transformer", error) from error
+
+    async def on_loop(rows: Rows, outputs: Rows, deadline: float) -> Rows:
+        limit = asyncio.timeout_at(deadline)
+        try:
+            async with limit:
+                return rows_of([await function(*call) for call in calls(rows, outputs)], rows.count)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise DeadlineExceeded(f"{name} did not answer before the deadline") from None
+            raise inference_failed(model_id, "the transformer", error) from error
 
     async def transformed(rows: Rows, context: Context) -> Rows:
         outputs = await predict(rows, context)
-        if per_batch:
-            calls = [(_Visible(rows.columns, visible), outputs.columns)]
-        else:
-            calls = [(_Visible(plain_row(rows, i), visible), plain_row(outputs, i)) for i in range(rows.count)]
-        limit = asyncio.timeout_at(context.deadline)
-        try:
-            async with limit:
-                if inspect.iscoroutinefunction(function):
-                    answers = [await function(*call) for call in calls]
-                else:
-                    answers = await asyncio.to_thread(lambda: [function(*call) for call in calls])
-            return _from_columns(answers[0], rows.count) if per_batch else _from_rows(answers)
-        except Exception as error:
-            if isinstance(error, TimeoutError) and limit.expired():
-                raise DeadlineExceeded(f"the transformer of {model_id} did not answer before the deadline") from None
-            raise inference_failed(model_id, "the transformer", error) from error
+        if is_async:
+            return await on_loop(rows, outputs, context.deadline)
+        return await workers.run(lambda: in_thread(rows, outputs), rows.count, context.deadline)
 
     return transformed
 
@@ -84,7 +106,7 @@ class _Visible(Mapping[str, Any]):
         if name in self._visible:
             return self._values[name]
         if name in self._values:
-            raise KeyError(
+            raise HiddenInput(
                 f"auxiliary input {name!r} is not in the cache key, so an answer must not depend on it: "
                 f"name it in KeyFields to see it here"
             )
@@ -113,7 +135,7 @@ def _from_rows(answers: Sequence[object]) -> Rows:
     mappings = [answer for answer in answers if isinstance(answer, Mapping)]
     if len(mappings) != len(answers):
         raise TypeError("expected a mapping of names to values for every row")
-    names = list(mappings[0])
+    names = list(mappings[0]) if mappings else []
     for index, mapping in enumerate(mappings):
         if mapping.keys() != mappings[0].keys():
             raise ValueError(f"row {index} has members {sorted(mapping)}, row 0 has {sorted(names)}")
@@ -133,9 +155,14 @@ def _column(values: Sequence[Any]) -> Array:
 
 def _module_from(file: Path) -> ModuleType:
     """A fresh module per version: two versions of one file may serve side by side while the older drains."""
-    spec = spec_from_file_location(f"mlserve_transformer_{token_hex(4)}", file)
+    name = f"mlserve_transformer_{token_hex(4)}"
+    spec = spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise LoadError(f"{file.name} is not a Python file")
+        raise ImportError(f"{file.name} is not a Python file")
     module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # dataclasses look their module up there while it runs
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
     return module
