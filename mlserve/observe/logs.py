@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mlserve.config.redact import redact_url
+from mlserve.observe.line import one_line
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 
 logger = logging.getLogger("mlserve")
@@ -62,11 +63,12 @@ def log_event(event: Event) -> None:
                 facts.load_seconds,
             )
             for warning in facts.warnings:
-                logger.warning("%s: %s", event.model_id, warning)
+                logger.warning("%s: %s", event.model_id, one_line(warning))
         case ModelFailed(model_id, error, serving, retry_s, repeated):
             level = logging.DEBUG if repeated else logging.ERROR
             goes_on = f"generation {serving.generation[:12]} goes on serving" if serving else "nothing serves"
-            logger.log(level, "%s failed to load: %s (%s; next try in %.0f s)", model_id, error, goes_on, retry_s)
+            cause = one_line(str(error))
+            logger.log(level, "%s failed to load: %s (%s; next try in %.0f s)", model_id, cause, goes_on, retry_s)
         case ModelRecovered(deployment):
             logger.info("%s is well again: its source holds generation %s", event.model_id, deployment.generation[:12])
         case ModelRemoved(model_id):

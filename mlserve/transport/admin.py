@@ -14,8 +14,9 @@ import orjson
 from prometheus_client.exposition import choose_encoder
 
 from mlserve.config.load import LoadedConfig
-from mlserve.config.redact import public_view, redact_url
+from mlserve.config.redact import public_view
 from mlserve.errors import Forbidden, UnknownRoute, WrongMethod
+from mlserve.observe.line import one_line
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.manager import Manager
 from mlserve.transport.message import HttpRequest, HttpResponse
@@ -80,7 +81,7 @@ class Admin:
 
     def _ready(self, request: HttpRequest) -> HttpResponse:
         ready = self._manager.ready and not self.draining
-        reasons = {name: redact_url(reason) for name, reason in self._manager.not_serving.items()}
+        reasons = {name: one_line(reason) for name, reason in self._manager.not_serving.items()}
         status = "draining" if self.draining else "ready" if ready else "not ready"
         body = orjson.dumps({"status": status, "models": reasons})
         return HttpResponse(200 if ready else 503, body, headers={} if ready else {"Retry-After": "1"})

@@ -54,4 +54,4 @@ class Application:
         try:
             return await self._admin(request)
         except RequestError as error:
-            return error_response(error)
+            return error_response(error, monotonic() - request.received)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from mlserve import __version__
-from mlserve.config.redact import redact_url
+from mlserve.observe.line import one_line
 from mlserve.serving.manager import Status
 
 _PAGE = """<!doctype html>
@@ -40,9 +40,9 @@ def index_page(statuses: Sequence[Status]) -> str:
 def _row(status: Status) -> str:
     deployment = status.deployment
     if deployment is None:
-        state, inputs, generation = redact_url(status.reason or ""), "", ""
+        state, inputs, generation = one_line(status.reason or ""), "", ""
     else:
-        state = f"serving; last load failed: {redact_url(status.error)}" if status.error else "serving"
+        state = f"serving; last load failed: {one_line(status.error)}" if status.error else "serving"
         inputs = ", ".join(f"{field.name} ({field.dtype})" for field in deployment.interface.inputs)
         generation = deployment.generation[:12]
     return _ROW.format(

@@ -8,6 +8,7 @@ from typing import Final
 
 from mlserve.contracts.protocol import Protocol, WireRequest
 from mlserve.errors import BadRequest, DeadlineExceeded, RequestError, WrongMethod
+from mlserve.inference.failure import inference_failed
 from mlserve.observe.access import safe_request_id
 from mlserve.observe.metrics import Metrics, ModelMetrics
 from mlserve.serving.manager import Manager
@@ -46,6 +47,9 @@ class PredictHandler:
             response = await self._answer(request, protocol, model_id)
         except RequestError as error:
             response = error_response(error, monotonic() - request.received)
+        except Exception as error:  # such as an answer of user code that the protocol has no form for
+            failed = inference_failed(model_id, "the answer", error)
+            response = error_response(failed, monotonic() - request.received)
         known = model_id if model_id in self._manager else ""
         self._metrics.request(known, protocol.name, response.status, monotonic() - request.received)
         return response
@@ -53,19 +57,21 @@ class PredictHandler:
     async def _answer(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
         if request.method not in protocol.methods:
             raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
+        headers = request.headers
         context = Context(
-            deadline=request.received + self._timeout_s(request),
-            request_id=safe_request_id(request.headers.get("X-Request-Id", "")),
+            deadline=request.received + self._timeout_s(headers.get(TIMEOUT_HEADER)),
+            request_id=safe_request_id(headers.get("X-Request-Id", "")),
         )
         with self._manager.acquire(model_id) as deployment:
-            wire = WireRequest(request.method, request.query, request.headers, request.body)
+            # Taken now: a request that ends after its model was removed must not bring that model's series back.
+            metrics = self._model_metrics(model_id)
+            wire = WireRequest(request.method, request.query, headers, request.body)
             call = protocol.decode(wire, deployment.interface, max_rows=self._limits.max_rows)
             if monotonic() >= context.deadline:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             answer = await deployment.predict(call.rows, context)
             service_time_us = int((monotonic() - request.received) * 1e6)
             body = protocol.encode(answer, call, deployment.interface, service_time_us=service_time_us)
-        metrics = self._model_metrics(model_id)
         metrics.rows.inc(call.rows.count)
         if non_finite := count_non_finite(answer):
             metrics.non_finite.inc(non_finite)
@@ -77,8 +83,7 @@ class PredictHandler:
             metrics = self._of_model[model_id] = self._metrics.model(model_id)
         return metrics
 
-    def _timeout_s(self, request: HttpRequest) -> float:
-        text = request.headers.get(TIMEOUT_HEADER)
+    def _timeout_s(self, text: str | None) -> float:
         if text is None:
             return self._limits.timeout_s
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
