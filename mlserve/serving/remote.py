@@ -43,12 +43,14 @@ class RemotePlace:
         self._http = self._protocol in _HTTP
         self._lock = threading.Lock()
         self._connected: tuple[Any, str] | None = None
+        self._folder = False  # as of the last look; asking anew for each file would double the requests
 
     def look(self, extra: Collection[str], beat: Beat) -> Sight:
         files, path = self._connect()
         files.invalidate_cache()
         info = self._info(files, path)
         folder = info["type"] == "directory" or (self._http and urlsplit(info.get("url", path)).path.endswith("/"))
+        self._folder = folder
         if folder:
             found = dict(self._walk(files, path.rstrip("/"), beat))
             if self._http and not found:
@@ -66,9 +68,7 @@ class RemotePlace:
 
     def open(self, name: str) -> AbstractContextManager[Readable]:
         files, path = self._connect()
-        info = self._info(files, path)
-        folder = info["type"] == "directory" or (self._http and urlsplit(info.get("url", path)).path.endswith("/"))
-        target = self._path(path, name, folder=folder)
+        target = self._path(path, name, folder=self._folder)
         if self._protocol == "memory":
             return _in_memory(files, target)
         options: dict[str, Any] = {"block_size": 0} if self._http else {"block_size": _BLOCK}

@@ -218,6 +218,7 @@ async def test_a_cancelled_fetch_removes_its_copy(tmp_path: Path, into: Path, mo
     task = await gate.task(source.fetch(into))
     assert len(os.listdir(into)) == 1
     task.cancel()
+    await asyncio.sleep(0)  # the cancellation arrives
     gate.release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -231,8 +232,10 @@ async def test_closed_while_copying(tmp_path: Path, into: Path, monkeypatch: pyt
     gate = Gate(monkeypatch)
     source = source_for(write(tmp_path / "m", PARTS))
     task = await gate.task(source.fetch(into))
+    closing = asyncio.create_task(source.close())
+    await asyncio.sleep(0)  # the close begins
     gate.release.set()
-    await source.close()
+    await closing
     with pytest.raises(SourceError, match="closed during copying"):
         await task
     assert os.listdir(into) == []

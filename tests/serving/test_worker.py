@@ -95,6 +95,7 @@ async def test_a_cancelled_caller_stops_the_call() -> None:
         task = asyncio.create_task(worker.run("copying", call))
         await until(call.started)
         task.cancel()
+        await asyncio.sleep(0)  # the cancellation arrives
         call.release.set()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -124,8 +125,10 @@ async def test_closed_while_busy() -> None:
     with hanging() as call:
         task = asyncio.create_task(worker.run("copying", call))
         await until(call.started)
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(0)  # the close begins
         call.release.set()
-        await worker.close()
+        await closing
         with pytest.raises(SourceError, match="closed during copying"):
             await task
         with pytest.raises(SourceError, match="closed source"):
