@@ -46,15 +46,16 @@ async def _no_task_left() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    assert not left, f"tasks left behind: {sorted(task.get_name() for task in left if task)}"
+    assert not left, f"tasks left behind: {sorted(map(repr, left))}"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     """Compares threads once the test's fixtures are gone, its loop and that loop's default executor among them."""
     result = yield
-    for thread in set(threading.enumerate()) - item.stash.get(_THREADS, frozenset(threading.enumerate())):
-        if thread.name not in _LIBRARY_THREADS:
+    before = item.stash.get(_THREADS, None)
+    for thread in threading.enumerate():
+        if before is not None and thread not in before and thread.name not in _LIBRARY_THREADS:
             thread.join(_PATIENCE_S)
             assert not thread.is_alive(), f"thread left behind: {thread.name}"
     return result

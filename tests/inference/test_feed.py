@@ -87,7 +87,7 @@ class TestOneByOne:
 
     def test_one_run_that_answers_two_rows_is_misaligned(self) -> None:
         """The joined column would be longer than the request."""
-        with pytest.raises(Misaligned, match="for 1 row$"):
+        with pytest.raises(Misaligned, match=r"for 1 row$"):
             feed(Serving.ONE, {"x": (F32, (1,))}).rows([{"y": np.zeros(1)}, {"y": np.zeros(2)}], 2)
 
 

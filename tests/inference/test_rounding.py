@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlserve.inference.rounding import round_half_away, rounding
-from mlserve.types import Context, DType, InputField, Rows
+from mlserve.types import Array, Context, DType, InputField, Rows
 from tests.support.deployments import interface
 
 CONTEXT = Context(deadline=0.0)
@@ -97,7 +97,7 @@ def test_a_value_that_rounds_to_nothing_keeps_its_sign() -> None:
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 def test_dtype_and_shape_are_kept_and_the_caller_s_array_too(dtype: type) -> None:
     """Rows are shared: rounding in place would change what others see."""
-    values = np.full((2, 3), 0.12, dtype)
+    values: Array = np.full((2, 3), 0.12, dtype)
     before = values.copy()
     result = round_half_away(values, 1)
     assert (result.dtype, result.shape) == (values.dtype, (2, 3))
