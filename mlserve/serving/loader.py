@@ -142,7 +142,7 @@ def choose_backend(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> B
         return backend_named("python")
     if config.backend:
         return backend_named(config.backend)
-    return backend_for([file.name for file in artifacts[Role.ARTIFACT].listing.files])
+    return backend_for(artifacts[Role.ARTIFACT].names)
 
 
 def part_digests(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> dict[str, str]:
