@@ -179,11 +179,17 @@ def _connection(path: Path, connection: ConnectionConfig) -> Iterator[Complaint]
 
 
 def _is_subnet(text: str) -> bool:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
+    """True for what :mod:`mlserve.transport.subnet` can read, and for nothing else: it would refuse it too late."""
+    text = text.strip()
+    if "/" not in text and ":" not in text:
         octets = text.removesuffix(".").split(".")
-        return len(octets) <= 4 and all(octet.isdecimal() and int(octet[:4]) <= 255 for octet in octets)
+        if len(octets) == 4 and text.endswith("."):
+            return False
+        text = ".".join([*octets, *["0"] * (4 - len(octets))])
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
     return True
 
 

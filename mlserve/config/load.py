@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -38,6 +38,7 @@ class LoadedConfig:
     ``url`` is where it came from, ``base`` the folder that its relative URLs resolve against (:func:`resolve_url`).
     ``notices`` are keys that have no effect here, each once. ``digest`` moves when the effective configuration does:
     comments, order of keys and spelling leave it alone. It covers secrets too, so it is not for showing.
+    ``model_places`` says where each model's entry stands (``file:line``), by ID: for problems found after parsing.
     """
 
     config: Config
@@ -45,6 +46,7 @@ class LoadedConfig:
     base: str
     notices: tuple[Problem, ...]
     digest: str
+    model_places: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_config(url: str, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
@@ -76,7 +78,8 @@ def parse_config(text: str, *, place: str, environ: Mapping[str, str] = os.envir
         problems += [_problem(path, message, conformed, file) for path, message in check(config)]
     if config is None or problems:
         raise ConfigError(sorted(problems, key=_line))
-    return LoadedConfig(config, place, base_of(place), notices(conformed.named, file), _digest(config))
+    places = {model.id: f"{file}:{conformed.places['Models', at].line}" for at, model in enumerate(config.models)}
+    return LoadedConfig(config, place, base_of(place), notices(conformed.named, file), _digest(config), places)
 
 
 def _validate(conformed: Conformed, file: str, problems: list[Problem]) -> Config | None:
