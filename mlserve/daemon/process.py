@@ -63,7 +63,7 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
         )
         admin = Admin(manager, metrics, loaded)
         server = Http1Server(_application(manager, metrics, admin, endpoint), _limits(endpoint))
-        tls = await asyncio.to_thread(_tls_context, loaded)
+        tls = await asyncio.to_thread(tls_context, loaded)
         try:
             await server.start(
                 options.host or endpoint.host, endpoint.port if options.port is None else options.port, tls
@@ -139,7 +139,8 @@ def _limits(endpoint: EndpointConfig) -> Http1Limits:
     )
 
 
-def _tls_context(loaded: LoadedConfig) -> ssl.SSLContext | None:
+def tls_context(loaded: LoadedConfig) -> ssl.SSLContext | None:
+    """What ``TLS`` asks for; ``None`` if it is not given. Blocks. Raises :class:`SetupError` for unusable files."""
     tls = loaded.config.tls
     if tls is None:
         return None

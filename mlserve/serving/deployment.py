@@ -54,6 +54,8 @@ class Facts:
     loaded_at: float
     """Unix time."""
     warnings: tuple[str, ...] = field(default=())
+    deterministic: bool = True
+    """False if equal rows may get different answers, which must then not be cached."""
 
 
 class Deployment:
