@@ -1,69 +1,117 @@
-"""``mlserve check``: everything that serve would do short of listening, as a table and a list of problems."""
+"""``mlserve check``: everything that serve would do short of listening.
+
+A table of the models on standard output; on standard error one line, with file and line, for everything that is wrong
+or without effect.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlserve.commands.loop import run
+from mlserve.commands.words import SERVED_BRIEFLY, plain_table, row_words, wide_console
 from mlserve.config.load import LoadedConfig, load_config
-from mlserve.config.redact import redact_url
 from mlserve.daemon.models import open_manager, open_watch
+from mlserve.daemon.process import tls_context
+from mlserve.errors import SetupError
+from mlserve.observe.line import one_line
 from mlserve.observe.logs import configure_logging
 from mlserve.observe.metrics import Metrics
+from mlserve.serving.deployment import Deployment
+from mlserve.serving.interface import row_shape
 from mlserve.serving.manager import Status
+from mlserve.types import InputField, Shape, TensorSpec
 
 
 def check_command(options: argparse.Namespace) -> int:
-    """0 if every model loads and passes its self-test, else 1."""
+    """0 if every model loads and passes its self-test, else 1. Raises :class:`~mlserve.errors.ConfigError`."""
     configure_logging(options.log_format, options.log_level)
     loaded = load_config(options.config)
-    console = Console(highlight=False)
+    console = wide_console()
     with console.status(f"loading {len(loaded.config.models)} models"):
-        statuses = run(_load_all(loaded, console))
-    return _report(loaded, statuses, console)
+        results, problems = run(_try(loaded))
+    table = plain_table("Model", "Takes", "Gives", "Runs on")
+    for result in results:
+        table.add_row(*map(Text, result.cells))
+    console.print(table)
+    remarks = [f"note: {notice}" for notice in loaded.notices]
+    remarks += [f"warning: {warning}" for result in results for warning in result.warnings]
+    problems += [result.problem for result in results if result.problem]
+    _remark([*remarks, *(f"problem: {problem}" for problem in problems)])
+    good = sum(result.problem is None for result in results)
+    console.print(f"{good} of {len(results)} models load" + ("" if problems else "; all good"))
+    return 1 if problems else 0
 
 
-async def _load_all(loaded: LoadedConfig, console: Console) -> list[tuple[Status, tuple[str, ...]]]:
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What is said about one model."""
+
+    cells: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+async def _try(loaded: LoadedConfig) -> tuple[list[_Result], list[str]]:
+    """The models' results in the order of the file, and the problems that belong to none of them."""
+    problems = []
+    try:
+        await asyncio.to_thread(tls_context, loaded)
+    except SetupError as error:
+        problems.append(one_line(f"{loaded.url}: {error}"))
     async with open_watch() as watch, open_manager(loaded.config, Metrics(), watch) as manager:
         manager.apply(loaded.config.models, loaded.base)
         await manager.first_attempts()
-        return [(status, _cells(status)) for status in manager.statuses]
+        return [_result(loaded, status) for status in manager.statuses], problems
 
 
-def _cells(status: Status) -> tuple[str, ...]:
-    if status.deployment is None:
-        return (status.model_id, "", "", "", "", "", "")
-    interface, facts = status.deployment.interface, status.deployment.facts
-    return (
-        status.model_id,
-        facts.runtime,
-        "\n".join(
-            f"{field.name}: {field.dtype}" + (" (auxiliary)" if field.auxiliary else "") for field in interface.inputs
-        ),
-        "\n".join(map(str, facts.signature.outputs)),
-        str(interface.serving),
-        status.deployment.generation[:12],
-        f"{facts.load_seconds:.2f} s",
+def _result(loaded: LoadedConfig, status: Status) -> _Result:
+    who = f"{loaded.model_places[status.model_id]}: {status.model_id}"
+    deployment = status.deployment
+    if deployment is None:
+        problem = one_line(f"{who}: {status.reason}")
+        return _Result((status.model_id, "", "", "does not load"), problem=problem)
+    warnings = tuple(one_line(f"{who}: {warning}") for warning in deployment.facts.warnings)
+    return _Result((status.model_id, _takes(deployment), _gives(deployment), _runs_on(deployment)), warnings)
+
+
+def _takes(deployment: Deployment) -> str:
+    return "\n".join(
+        _column(field, field.shape, "auxiliary" if field.auxiliary else "", "optional" if field.has_default else "")
+        for field in deployment.interface.inputs
     )
 
 
-def _report(loaded: LoadedConfig, results: list[tuple[Status, tuple[str, ...]]], console: Console) -> int:
-    table = Table("Model", "Backend", "Inputs", "Outputs", "Served by", "Generation", "Load")
-    for _, cells in results:
-        table.add_row(*map(Text, cells))
-    console.print(table)
-    for notice in loaded.notices:
-        console.print(Text(f"note: {notice}"))
-    failed = 0
-    for status, _ in results:
-        for warning in status.deployment.facts.warnings if status.deployment else ():
-            console.print(Text(f"warning: {status.model_id}: {warning}"))
-        if status.error:
-            failed += 1
-            console.print(Text(f"problem: {status.model_id}: {redact_url(status.error)}"))
-    console.print(f"{len(results) - failed} of {len(results)} models load" + ("" if failed else "; all good"))
-    return 1 if failed else 0
+def _gives(deployment: Deployment) -> str:
+    interface = deployment.interface
+    if interface.outputs is None:
+        return "what its transformer says"
+    return "\n".join(_column(spec, row_shape(spec, interface.serving)) for spec in interface.outputs)
+
+
+def _column(named: InputField | TensorSpec, shape: Shape | None, *words: str) -> str:
+    return " ".join(filter(None, (f"{named.name}: {named.dtype}", "" if shape == () else row_words(shape), *words)))
+
+
+def _runs_on(deployment: Deployment) -> str:
+    facts = deployment.facts
+    return "\n".join(
+        (
+            facts.runtime,
+            SERVED_BRIEFLY[deployment.interface.serving],
+            f"generation {deployment.generation[:12]}",
+            f"loaded in {facts.load_seconds:.2f} s",
+        )
+    )
+
+
+def _remark(lines: list[str]) -> None:
+    """One line each, however long: they are for grep and editors as much as for people."""
+    console = Console(stderr=True, highlight=False)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)

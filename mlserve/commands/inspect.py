@@ -1,107 +1,159 @@
-"""``mlserve inspect URL``: what a model takes and gives, what of it can be cached, and an entry to paste."""
+"""``mlserve inspect URL``: what a model takes and gives, whether it can be cached, and an entry to paste."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import yaml
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlserve.commands.loop import run
-from mlserve.config.schema import Config, ModelConfig
+from mlserve.commands.words import plain_table, row_words, size_words, wide_console
+from mlserve.config.load import LoadedConfig, parse_config
+from mlserve.config.redact import redact_url
+from mlserve.config.schema import ModelConfig, TestConfig
 from mlserve.daemon.models import open_manager, open_watch
-from mlserve.errors import LoadError
+from mlserve.errors import ConfigError, LoadError, SetupError
 from mlserve.observe.logs import configure_logging
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.deployment import Deployment
-from mlserve.serving.selftest import made_up_values
-from mlserve.types import InputField, Serving
+from mlserve.serving.interface import row_shape
+from mlserve.serving.selftest import made_up_values, self_test
+from mlserve.types import Serving
+
+TEST_TIMEOUT_S: Final = 30.0
+LARGEST_TEST_ROW: Final = 100
+"""Values. A longer row is no help in an entry to paste."""
+
+_SERVED: Final = {
+    Serving.ROWS: "served by rows: a request may hold any number of them",
+    Serving.ONE: "served by rows, each in a run of its own: the first dimension is fixed to 1",
+    Serving.WHOLE: "a request is one run: the inputs do not share a free first dimension",
+}
 
 
 def inspect_command(options: argparse.Namespace) -> int:
     """Loads the model once. Raises :class:`~mlserve.errors.SetupError` if it cannot be loaded."""
     configure_logging(options.log_format, options.log_level)
-    config = ModelConfig(
-        id=_id_from(options.url),
-        url=options.url,
-        backend=options.backend,
-        signature=options.signature,
-        tags=tuple(options.tags.split(",")),
-    )
-    console = Console(highlight=False)
-    with console.status(f"loading {options.url}"):
-        run(_show(config, console))
+    entry = _entry(options)
+    loaded = _parsed(entry)
+    console = wide_console()
+    with console.status(f"loading {redact_url(options.url)}"):
+        deployment, row = run(_load(loaded))
+    _print_facts(deployment, console)
+    entry["Inputs"] = [{"Name": field.name} for field in deployment.interface.inputs]
+    _print_entry(entry, row, console)
     return 0
 
 
-async def _show(config: ModelConfig, console: Console) -> None:
-    async with open_watch() as watch, open_manager(Config(), Metrics(), watch) as manager:
-        manager.apply([config], str(Path.cwd()))
+def _entry(options: argparse.Namespace) -> dict[str, Any]:
+    """The options as an entry of ``Models``, only what is not the default."""
+    entry: dict[str, Any] = {"ID": _id_from(options.url), "URL": options.url.replace("${", "$${")}
+    if options.backend:
+        entry["Backend"] = options.backend
+    if options.signature != "serving_default":
+        entry["Signature"] = options.signature
+    if options.tags != "serve":
+        entry["Tags"] = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
+    return entry
+
+
+def _parsed(entry: Mapping[str, Any]) -> LoadedConfig:
+    """What is printed in the end is what is read here, so it can be read again."""
+    try:
+        return parse_config(_yaml({"Models": [entry]}), place=str(Path.cwd() / "command line"), environ={})
+    except ConfigError as error:
+        words = (f"{problem.path.rpartition('.')[2]}: {problem.message}" for problem in error.problems)
+        raise SetupError("; ".join(words)) from error
+
+
+async def _load(loaded: LoadedConfig) -> tuple[Deployment, dict[str, Any] | None]:
+    """The model, closed again, and a test row that it answers if one can be made up."""
+    async with open_watch() as watch, open_manager(loaded.config, Metrics(), watch) as manager:
+        manager.apply(loaded.config.models, loaded.base)
         await manager.first_attempts()
         status = manager.statuses[0]
         if status.deployment is None:
-            raise LoadError(f"{config.url}: {status.error}")
-        _print(status.deployment, console)
+            raise LoadError(status.reason)
+        return status.deployment, await _answered_row(status.deployment)
 
 
-def _print(deployment: Deployment, console: Console) -> None:
-    facts, interface = deployment.facts, deployment.interface
-    console.print(Text(f"{facts.runtime}, {facts.size_bytes / 1e6:.2f} MB, loaded in {facts.load_seconds:.2f} s"))
-    console.print(Text(f"generation {deployment.generation}"))
-    console.print(Text(_SERVED[interface.serving]))
-    for warning in facts.warnings:
-        console.print(Text(f"warning: {warning}"))
-    inputs = Table("Input", "Type", "One row's shape", "In the cache key")
-    for field in interface.inputs:
-        inputs.add_row(field.name, field.dtype, _shape(field), _keyed(field))
-    console.print(inputs)
-    outputs = Table("Output", "Declared as")
-    for spec in facts.signature.outputs:
-        outputs.add_row(spec.name, Text(str(spec)))
-    console.print(outputs)
-    console.print("\nTo serve it, paste this under Models: in your configuration:\n")
-    console.print(Text(_entry(deployment)), soft_wrap=True)
+async def _answered_row(deployment: Deployment) -> dict[str, Any] | None:
+    row = {name: _rounded(value) for name, value in made_up_values(deployment.interface, {}).items()}
+    config: ModelConfig = deployment.origin.config.model_copy(update={"test": TestConfig(single=row)})
+    if _count(list(row.values())) > LARGEST_TEST_ROW:
+        return None
+    try:
+        await self_test(config, deployment.interface, deployment.predict, time.monotonic() + TEST_TIMEOUT_S)
+    except LoadError:
+        return None
+    return row
 
 
-_SERVED = {
-    Serving.ROWS: "served by rows: any number of rows in one request, each cached by itself",
-    Serving.ONE: "served by rows, one run for each: its first dimension is fixed to 1",
-    Serving.WHOLE: "a request is one run, cached as a whole: its inputs do not share a free first dimension",
-}
+def _print_facts(deployment: Deployment, console: Console) -> None:
+    facts, serving = deployment.facts, deployment.interface.serving
+    lines = [
+        f"{facts.runtime}, {size_words(facts.size_bytes)}, loaded in {facts.load_seconds:.2f} s",
+        f"generation {deployment.generation}",
+        _SERVED[serving],
+        "equal rows get equal answers: they may be cached"
+        if facts.deterministic
+        else "equal rows may get different answers (it draws random numbers, or says so): they must not be cached",
+        *(f"warning: {warning}" for warning in facts.warnings),
+    ]
+    for line in lines:
+        console.print(Text(redact_url(line)), soft_wrap=True)
+    for title, specs in (("Input", facts.signature.inputs), ("Output", facts.signature.outputs)):
+        table = plain_table(title, "Type", "Declared as", "One row")
+        for spec in specs:
+            declared = str(spec).removeprefix(f"{spec.name}: {spec.dtype}")
+            table.add_row(*map(Text, (spec.name, spec.dtype, declared, row_words(row_shape(spec, serving)))))
+        console.print(table)
 
 
-def _shape(field: InputField) -> str:
-    if field.shape is None:
-        return "unknown"
-    return "scalar" if field.shape == () else "[" + ", ".join("any" if d is None else str(d) for d in field.shape) + "]"
+def _print_entry(entry: dict[str, Any], row: dict[str, Any] | None, console: Console) -> None:
+    remarks = []
+    if row is not None:
+        entry["Test"] = {"Single": row}
+        remarks.append("The test row is made up: put a real one in, and what to Expect.")
+    else:
+        remarks.append("A row could not be made up: add Test: {Single: …, Expect: …}.")
+    shown = redact_url(entry["URL"])
+    if shown != entry["URL"]:
+        entry["URL"] = shown
+        remarks.append("The secrets in its URL are hidden: put them back as ${NAME}, from the environment.")
+    console.print("To serve it, paste this under Models: in your configuration.", soft_wrap=True)
+    for remark in remarks:
+        console.print(Text(remark), soft_wrap=True)
+    console.print()
+    console.print(Text(_yaml([entry])), soft_wrap=True, end="")
 
 
-def _keyed(field: InputField) -> str:
-    return "exact value; Precision rounds it" if field.dtype.is_float else "exact value"
+def _yaml(content: object) -> str:
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
 
-def _entry(deployment: Deployment) -> str:
-    config = deployment.origin.config
-    entry: dict[str, object] = {"ID": config.id, "URL": config.url}
-    if config.backend:
-        entry["Backend"] = config.backend
-    if config.signature != "serving_default":
-        entry["Signature"] = config.signature
-    if config.tags != ("serve",):
-        entry["Tags"] = list(config.tags)
-    entry["Inputs"] = [{"Name": field.name} for field in deployment.interface.inputs]
-    entry["Test"] = {"Single": made_up_values(deployment.interface, {})}
-    return yaml.safe_dump([entry], sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
+def _rounded(value: Any) -> Any:
+    """Made-up numbers with two decimals: nobody wants to read sixteen."""
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 2) if isinstance(value, float) else value
+
+
+def _count(value: object) -> int:
+    return sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _id_from(url: str) -> str:
     """A model id from the last telling part of a URL."""
-    name = re.split(r"[/:]", url.rstrip("/"))[-1]
-    if url.startswith("python:"):
-        name = re.split(r"[/:]", url)[-2]
+    path = re.split(r"[?#]", url)[0].rstrip("/")
+    parts = re.split(r"[/:]", path)
+    name = parts[-2] if url.startswith("python:") and len(parts) > 1 else parts[-1]
     stem = re.sub(r"\.(onnx|py|zip|tar|tar\.gz|tgz)$", "", name)
-    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", stem).strip("-.") or "model"
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "-", stem).lstrip("-_.").rstrip("-")[:128] or "model"
