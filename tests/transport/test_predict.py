@@ -1,0 +1,337 @@
+"""A caller would get the wrong status, no reason, or nothing, and operators wrong numbers, if these failed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from mlserve.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InferenceFailed,
+    NotReady,
+    Overloaded,
+    RequestError,
+)
+from mlserve.observe.metrics import Metrics
+from mlserve.protocols.eval import EvalProtocol
+from mlserve.serving.deployment import Deployment
+from mlserve.serving.events import ModelLoaded, ModelRemoved
+from mlserve.serving.manager import Manager
+from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.predict import PredictHandler, PredictLimits
+from mlserve.types import Context, DType, Rows, TensorSpec
+from tests.support.deployments import deployment, double, interface
+from tests.support.eval_requests import FakeManager, request, said
+
+PROTOCOL = EvalProtocol()
+LIMITS = PredictLimits(timeout_s=30.0, max_rows=4)
+
+
+class Port:
+    """A handler over one model ``m``, and everything it tells."""
+
+    def __init__(self, *deployments: Deployment, limits: PredictLimits = LIMITS) -> None:
+        self.metrics = Metrics()
+        self.manager = FakeManager({made.model_id: made for made in deployments} or {"m": deployment()})
+        self.handler = PredictHandler(cast("Manager", self.manager), self.metrics, limits)
+
+    async def __call__(self, asked: HttpRequest, model_id: str = "m") -> HttpResponse:
+        return await self.handler(asked, PROTOCOL, model_id)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    def requests(self, status: int, model: str = "m") -> float | None:
+        return self.sample("mlserve_requests_total", model=model, protocol="eval", code=str(status))
+
+    def models(self) -> set[str]:
+        """Every value of the label ``model`` that is shown."""
+        return {
+            sample.labels["model"]
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if "model" in sample.labels
+        }
+
+    def remove(self, model_id: str) -> None:
+        """As the manager does after a drain, through both of its listeners."""
+        self.metrics.on_event(ModelRemoved(model_id))
+        self.handler.forget(model_id)
+
+
+def failing(error: Exception) -> Deployment:
+    async def predict(asked: Rows, context: Context) -> Rows:
+        raise error
+
+    return deployment(predict)
+
+
+class TestAnswering:
+    async def test_one_row(self) -> None:
+        """The plain case, by query."""
+        response = await Port()(request(query="x=1.5"))
+        assert (response.status, response.content_type) == (200, "application/json")
+        body = said(response)
+        assert body.pop("serviceTimeMcs") >= 0
+        assert body == {"status": "ok", "dictHash": 7, "data": {"y": 3}}
+
+    async def test_a_batch(self) -> None:
+        """The plain case, by body."""
+        response = await Port()(request(body={"x": [1, 2]}))
+        assert said(response)["data"] == [{"y": 2}, {"y": 4}]
+
+    async def test_service_time_counts_from_the_first_byte(self) -> None:
+        """mly's clients subtract it from what they measured."""
+        assert said(await Port()(request(query="x=1", age_s=2.0)))["serviceTimeMcs"] >= 2_000_000
+
+    async def test_the_caller_s_id_travels_with_the_rows(self) -> None:
+        """Cleaned, since it reaches logs."""
+        seen: list[Context] = []
+
+        async def predict(asked: Rows, context: Context) -> Rows:
+            seen.append(context)
+            return await double(asked, context)
+
+        await Port(deployment(predict))(request(query="x=1", headers={"X-Request-Id": "a b"}))
+        assert seen[0].request_id == "a_b"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (BadRequest("field 'x': too odd", field="x"), 400, "bad_request"),
+        (Overloaded("m has 9 rows waiting; its limit is 9", retry_after_s=2.4), 429, "overloaded"),
+        (InferenceFailed("the model failed; see incident 1f", incident="1f"), 500, "inference_failed"),
+        (NotReady("m is closing"), 503, "not_ready"),
+        (DeadlineExceeded("m did not answer before the deadline"), 504, "deadline_exceeded"),
+    ],
+)
+async def test_each_error_has_its_status_and_says_what_happened(error: RequestError, status: int, code: str) -> None:
+    """Callers decide by status and code whether to mend, wait or give up."""
+    port = Port(failing(error))
+    response = await port(request(query="x=1", age_s=0.5))
+    body = said(response)
+    assert response.status == status
+    assert body.pop("serviceTimeMcs") >= 500_000
+    assert body == {"status": "error", "error": str(error), "code": code}
+    assert response.content_type == "application/json"
+    assert response.headers.get("Retry-After") == {429: "3", 503: "1"}.get(status)
+    assert port.requests(status) == 1
+    assert port.sample("mlserve_rows_total", model="m") in (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "model_id", "status", "code"),
+    [
+        (request(query="z=1"), "m", 400, "bad_request"),
+        (request(body=b"{"), "m", 400, "bad_request"),
+        (request(query="x=1"), "nobody", 404, "unknown_model"),
+        (request(query="x=1", method="DELETE"), "m", 405, "wrong_method"),
+        (request(body={"x": [1, 2, 3, 4, 5]}), "m", 413, "too_large"),
+        (request(query="x=1"), "loading", 503, "not_ready"),
+    ],
+)
+async def test_what_never_reaches_a_model(asked: HttpRequest, model_id: str, status: int, code: str) -> None:
+    """The model must not see it, and its metrics must not either."""
+    seen: list[Rows] = []
+
+    async def predict(rows: Rows, context: Context) -> Rows:
+        seen.append(rows)
+        return rows
+
+    port = Port(deployment(predict))
+    port.manager.deployments["loading"] = None
+    response = await port(asked, model_id)
+    assert (response.status, said(response)["code"]) == (status, code)
+    assert seen == []
+
+
+async def test_a_wrong_verb_says_which_are_right() -> None:
+    """RFC 9110 asks for it, and so does whoever reads the answer."""
+    response = await Port()(request(method="PUT"))
+    assert response.headers["Allow"] == "GET, HEAD, POST"
+
+
+async def test_an_answer_without_a_form_in_json_is_an_incident(caplog: pytest.LogCaptureFixture) -> None:
+    """Only user code makes one; its caller gets an id, and the request is counted as any other."""
+
+    async def predict(asked: Rows, context: Context) -> Rows:
+        column = np.empty(asked.count, object)
+        column[:] = [object() for _ in range(asked.count)]
+        return Rows({"y": column}, asked.count)
+
+    port = Port(deployment(predict, interface(outputs=None)))
+    with caplog.at_level(logging.ERROR):
+        response = await port(request(query="x=1"))
+    body = said(response)
+    assert (response.status, body["code"]) == (500, "inference_failed")
+    assert "no form in JSON" not in body["error"]
+    assert "no form in JSON" in caplog.text
+    assert body["error"].rsplit(" ", 1)[-1] in caplog.text
+    assert port.requests(500) == 1
+
+
+class TestDeadline:
+    @staticmethod
+    async def given(headers: dict[str, str], limit_s: float = 30.0, age_s: float = 0.0) -> float | HttpResponse:
+        """Seconds that a model gets, counted from the first byte of its request."""
+        seen: list[float] = []
+        asked = request(query="x=1", headers=headers, age_s=age_s)
+
+        async def predict(rows: Rows, context: Context) -> Rows:
+            seen.append(context.deadline - asked.received)
+            return await double(rows, context)
+
+        response = await Port(deployment(predict), limits=PredictLimits(limit_s, 4))(asked)
+        return seen[0] if seen else response
+
+    @pytest.mark.parametrize(
+        ("header", "seconds"),
+        [({}, 30.0), ({"X-Request-Timeout-Ms": "250"}, 0.25), ({"x-request-timeout-ms": "1"}, 0.001)],
+    )
+    async def test_it_is_the_caller_s_or_the_server_s(self, header: dict[str, str], seconds: float) -> None:
+        """In milliseconds, by any spelling of the header."""
+        # The request is as old as nothing: a deadline of 1 ms may well have passed by the time it is decoded.
+        given = await self.given(header)
+        assert given == pytest.approx(seconds) if isinstance(given, float) else given.status == 504
+
+    async def test_a_caller_may_not_lengthen_it(self) -> None:
+        """``WriteTimeoutMs`` is what the drain and the operator rely on."""
+        assert await self.given({"X-Request-Timeout-Ms": "999999999"}, limit_s=2.0) == pytest.approx(2.0)
+
+    @pytest.mark.parametrize("text", ["", "0", "-5", "1.5", "1e3", "9" * 10, "٣", "5s", "nan", " 5", "+5"])
+    async def test_anything_but_whole_milliseconds_is_refused(self, text: str) -> None:
+        """A header misread as "no deadline" would be found out under load."""
+        response = await self.given({"X-Request-Timeout-Ms": text})
+        assert isinstance(response, HttpResponse)
+        assert response.status == 400
+        assert "X-Request-Timeout-Ms" in said(response)["error"]
+
+    async def test_what_came_too_late_is_not_run(self) -> None:
+        """A slow sender may have used it up."""
+        response = await self.given({"X-Request-Timeout-Ms": "250"}, age_s=0.3)
+        assert isinstance(response, HttpResponse)
+        assert (response.status, said(response)["code"]) == (504, "deadline_exceeded")
+
+
+class TestCounting:
+    async def test_requests_rows_and_seconds(self) -> None:
+        """By model, protocol and status."""
+        port = Port()
+        await port(request(query="x=1"))
+        await port(request(body={"x": [1, 2, 3]}))
+        await port(request(query="x=oops"))
+        assert (port.requests(200), port.requests(400)) == (2, 1)
+        assert port.sample("mlserve_rows_total", model="m") == 4
+        assert port.sample("mlserve_request_seconds_count", model="m", protocol="eval") == 3
+
+    async def test_numbers_that_json_cannot_hold(self) -> None:
+        """They are answered ``null``: somebody should hear of it."""
+
+        async def predict(asked: Rows, context: Context) -> Rows:
+            return Rows({"y": np.asarray([np.nan, 1, -np.inf], np.float32)}, 3)
+
+        port = Port(deployment(predict))
+        assert said(await port(request(body={"x": [1, 2, 3]})))["data"] == [{"y": None}, {"y": 1}, {"y": None}]
+        assert port.sample("mlserve_non_finite_outputs_total", model="m") == 2
+
+    async def test_unknown_ids_share_one_empty_label(self) -> None:
+        """Else anybody could fill the memory with series."""
+        port = Port()
+        for number in range(20):
+            await port(request(query="x=1"), f"made-up-{number}")
+        assert port.requests(404, model="") == 20
+        assert port.models() == {""}
+
+    async def test_series_of_a_removed_model_go_and_a_late_request_does_not_bring_them_back(self) -> None:
+        """A request may outlive the drain of its model."""
+        inside, release = asyncio.Event(), asyncio.Event()
+
+        async def predict(asked: Rows, context: Context) -> Rows:
+            inside.set()
+            await release.wait()
+            return Rows({"y": np.full(asked.count, np.nan, np.float32)}, asked.count)
+
+        made = deployment(predict)
+        port = Port(made)
+        port.metrics.on_event(ModelLoaded(made, None))
+        late = asyncio.create_task(port(request(query="x=1")))
+        await inside.wait()
+        assert port.models() == {"m"}
+        del port.manager.deployments["m"]
+        port.remove("m")
+        assert port.models() == set()
+        release.set()
+        assert (await late).status == 200
+        assert port.models() == {""}
+        assert port.requests(200, model="") == 1
+
+    async def test_a_model_that_comes_back_is_counted_anew(self) -> None:
+        """The children kept for the hot path must be those that are shown."""
+        port = Port()
+        await port(request(query="x=1"))
+        port.remove("m")
+        await port(request(query="x=1"))
+        assert port.requests(200) == 1
+        assert port.sample("mlserve_rows_total", model="m") == 1
+
+
+class TestCallers:
+    async def test_a_caller_who_leaves_is_counted_out(self) -> None:
+        """The version could never drain."""
+        inside = asyncio.Event()
+
+        async def predict(asked: Rows, context: Context) -> Rows:
+            inside.set()
+            await asyncio.Event().wait()
+            return asked
+
+        made = deployment(predict)
+        task = asyncio.create_task(Port(made)(request(query="x=1")))
+        await inside.wait()
+        assert made.callers == 1
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert made.callers == 0
+        await made.close(drain_s=0)
+
+    @pytest.mark.parametrize("make", [deployment, lambda: failing(Overloaded("full")), lambda: failing(ValueError())])
+    async def test_callers_are_counted_out_however_it_ends(self, make: Callable[[], Deployment]) -> None:
+        """One forgotten caller per error would keep every version in memory."""
+        made = make()
+        await Port(made)(request(query="x=1"))
+        assert made.callers == 0
+
+    async def test_encoding_happens_inside(self) -> None:
+        """The version's interface and memory must outlast the answer that is made from them."""
+        counts: list[int] = []
+
+        class Watching(EvalProtocol):
+            def encode(self, *arguments: Any, **named: Any) -> bytes:
+                counts.append(made.callers)
+                return super().encode(*arguments, **named)
+
+        made = deployment()
+        await Port(made).handler(request(query="x=1"), Watching(), "m")
+        assert counts == [1]
+
+
+async def test_outputs_are_those_of_the_version_that_answered() -> None:
+    """A swap during the run must not dress its answer in the new version's interface."""
+    port = Port()
+
+    async def predict(asked: Rows, context: Context) -> Rows:
+        wider = interface(outputs=(TensorSpec("other", DType.FLOAT32, (None,)),), dict_hash=8)
+        port.manager.deployments["m"] = deployment(face=wider)
+        return await double(asked, context)
+
+    port.manager.deployments["m"] = deployment(predict)
+    body = said(await port(request(query="x=1")))
+    assert (body["dictHash"], body["data"]) == (7, {"y": 2})
