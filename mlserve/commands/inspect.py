@@ -132,7 +132,7 @@ def _print_entry(entry: dict[str, Any], row: dict[str, Any] | None, console: Con
     for remark in remarks:
         console.print(Text(remark), soft_wrap=True)
     console.print()
-    console.print(Text(_yaml([entry])), soft_wrap=True, end="")
+    console.print(Text(_yaml([entry]).rstrip("\n")), soft_wrap=True)
 
 
 def _yaml(content: object) -> str:
