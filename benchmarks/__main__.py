@@ -1,0 +1,45 @@
+"""``python -m benchmarks [NAME...]``: all of them, or those named."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks import batch, http, memory, reload, start, tensorflow
+from benchmarks.figure import Figure, table
+from benchmarks.machine import describe
+from mlserve.errors import MissingPackage
+
+BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+    "start": start.measure,
+    "memory": memory.measure,
+    "http": http.measure,
+    "batch": batch.measure,
+    "reload": reload.measure,
+    "tensorflow": tensorflow.measure,
+}
+
+
+def main() -> None:
+    """Prints the machine, then one table; what runs, and for how long, goes to stderr."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure mlserve on this machine.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := sorted(set(names) - BENCHMARKS.keys()):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    print(describe(), end="\n\n", flush=True)
+    rows: list[tuple[str, ...]] = []
+    for name in names:
+        began = time.perf_counter()
+        try:
+            rows += [figure.cells() for figure in BENCHMARKS[name]()]
+        except MissingPackage as error:
+            rows.append((name, "not measured", "", str(error), "", ""))
+        print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
