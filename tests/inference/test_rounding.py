@@ -18,7 +18,11 @@ CONTEXT = Context(deadline=0.0)
 
 
 def rounded(value: float, digits: int, dtype: type = np.float32) -> float:
-    return float(round_half_away(np.asarray([value], dtype), digits)[0])
+    """By the way that one row takes and by that of many, which must not differ in a bit."""
+    one: Array = round_half_away(np.asarray([value], dtype), digits)
+    many: Array = round_half_away(np.asarray([value, 0.0, value], dtype), digits)
+    assert (one.dtype, one.tobytes()) == (many.dtype, many[:1].tobytes()) == (many.dtype, many[2:].tobytes())
+    return float(one[0])
 
 
 @pytest.mark.parametrize(
@@ -95,14 +99,15 @@ def test_a_value_that_rounds_to_nothing_keeps_its_sign() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
-def test_dtype_and_shape_are_kept_and_the_caller_s_array_too(dtype: type) -> None:
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (2, 3), (0,)])
+def test_dtype_and_shape_are_kept_and_the_caller_s_array_too(dtype: type, shape: tuple[int, ...]) -> None:
     """Rows are shared: rounding in place would change what others see."""
-    values: Array = np.full((2, 3), 0.12, dtype)
+    values: Array = np.full(shape, 0.12, dtype)
     before = values.copy()
     result = round_half_away(values, 1)
-    assert (result.dtype, result.shape) == (values.dtype, (2, 3))
+    assert (result.dtype, result.shape) == (values.dtype, shape)
     assert np.array_equal(values, before)
-    assert np.array_equal(result, np.full((2, 3), 0.1, dtype))
+    assert np.array_equal(result, np.full(shape, 0.1, dtype))
 
 
 async def test_only_inputs_with_precision_are_rounded() -> None:
