@@ -171,6 +171,8 @@ async def test_callers_who_left_still_fill_the_queue_of_code_that_hangs(workers:
             await workers.run(lambda: None, 1, soon())
         gate.open()
         await running
+    while workers.pending_rows:
+        await asyncio.sleep(0)
     await workers.run(lambda: None, 4, later())
 
 
