@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from mlserve.assemble import Assembler
 from mlserve.config.schema import Config
-from mlserve.daemon.workdir import work_dir
+from mlserve.daemon.workdir import WorkDirs
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.events import Listener
 from mlserve.serving.loader import Loader
@@ -37,14 +36,14 @@ async def open_manager(
     config: Config, metrics: Metrics, watch: FolderWatch, listeners: Sequence[Listener] = ()
 ) -> AsyncIterator[Manager]:
     """A manager without models; on the way out its models drain and their copies are removed."""
-    folders = work_dir()
-    folder: Path = await asyncio.to_thread(folders.__enter__)
+    folders = WorkDirs()
+    drain_s = config.endpoint.request_timeout.total_seconds() + DRAIN_GRACE_S
+    settings = Settings(copies_in=folders.below, drain_s=drain_s)
+    manager = Manager(Loader(Assembler(config, metrics)), settings, watch, listeners=listeners)
     try:
-        settings = Settings(work_dir=folder, drain_s=config.endpoint.request_timeout.total_seconds() + DRAIN_GRACE_S)
-        manager = Manager(Loader(Assembler(config, metrics)), settings, watch, listeners=listeners)
-        try:
-            yield manager
-        finally:
-            await manager.close()
+        yield manager
     finally:
-        await asyncio.to_thread(folders.__exit__, None, None, None)
+        try:
+            await manager.close()
+        finally:
+            await asyncio.to_thread(folders.close)

@@ -14,6 +14,7 @@ from typing import Final
 
 from mlserve.config.load import LoadedConfig, load_config
 from mlserve.config.redact import redact_url
+from mlserve.config.schema import Config
 from mlserve.errors import SetupError
 from mlserve.serving.settle import settled
 from mlserve.serving.source import Source, open_source
@@ -38,7 +39,7 @@ class ConfigKeeper:
         *,
         poll_s: float = POLL_S,
     ) -> None:
-        self._current = current
+        self._started = self._current = current
         self._apply = apply
         self._poll_s = poll_s
         self._complaint = ""
@@ -60,7 +61,10 @@ class ConfigKeeper:
             except TimeoutError:
                 pass
             self._news.moved.clear()
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:  # a fault of ours must not end the watch over the file
+                logger.exception("unexpected failure while reading %s", redact_url(self._current.url))
             self._news.update(self._source.folders())
 
     async def refresh(self) -> None:
@@ -87,8 +91,10 @@ class ConfigKeeper:
             if notice not in self._current.notices:
                 logger.warning("%s", notice)
         for section in NEEDS_RESTART:
-            if getattr(loaded.config, section) != getattr(self._current.config, section):
-                logger.warning("%s changed: it takes effect at the next start", section)
+            known = [getattr(one.config, section) for one in (self._started, self._current)]
+            if getattr(loaded.config, section) not in known:
+                name = Config.model_fields[section].alias
+                logger.warning("%s changed: it takes effect at the next start", name)
         self._apply(loaded)
         self._current = loaded
         logger.info("%s applied", redact_url(loaded.url))

@@ -29,10 +29,15 @@ def backend_for(files: Collection[str]) -> Backend:
     )
 
 
-def companions(file: Path) -> Sequence[str]:
-    """The other files that a single-file artefact cannot be loaded without; none if no backend recognises it."""
+def companions(file: Path, backend: str | None = None) -> Sequence[str]:
+    """The other files that a single-file artefact cannot be loaded without, as its backend knows.
+
+    ``backend`` is the one that the configuration names; without it, the one that recognises ``file``, if any does.
+    """
+    if backend is not None:
+        return backend_named(backend).companions(file)
     for name in registry.names("backends"):
-        backend = backend_named(name)
-        if backend.claims([file.name]):
-            return backend.companions(file)
+        found = backend_named(name)
+        if found.claims([file.name]):
+            return found.companions(file)
     return ()

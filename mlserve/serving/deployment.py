@@ -114,8 +114,10 @@ class Deployment:
                 await self._empty.wait()
         except TimeoutError:
             logger.warning("%s: %d callers still inside after %.0f s; closing", self.model_id, self._callers, drain_s)
-        await self._close()
-        self._move(State.CLOSED)
+        try:
+            await self._close()
+        finally:
+            self._move(State.CLOSED)
 
     def _move(self, state: State) -> None:
         if _NEXT.get(self.state) is not state:

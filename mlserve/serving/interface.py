@@ -6,19 +6,13 @@ clients compute the keys they always did: configured inputs first, in their orde
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Final
 
 from mlserve.config.schema import InputConfig, ModelConfig
 from mlserve.errors import BadRequest, LoadError
 from mlserve.types import MISSING, DType, InputField, Interface, Serving, Shape, Signature, TensorSpec
 from mlserve.values import default_row
-
-logger = logging.getLogger(__name__)
-
-_DTYPE_ALIASES: Final = {"float": "float32", "double": "float64", "int": "int64", "str": "string", "boolean": "bool"}
 
 
 def serving_mode(signature: Signature, config: ModelConfig) -> Serving:
@@ -39,6 +33,22 @@ def build_interface(signature: Signature, config: ModelConfig, serving: Serving,
     return Interface(fields, outputs, serving, dict_hash)
 
 
+def settings_without_effect(signature: Signature, config: ModelConfig) -> Iterator[str]:
+    """One line for each setting of ``config`` that this signature leaves without effect: warnings, not errors."""
+    specs = {spec.name: spec for spec in signature.inputs}
+    listed = {entry.name for entry in config.inputs}
+    for member, names in (("KeyFields", config.key_fields), ("Auxiliary", config.auxiliary)):
+        unknown = sorted(set(names) - listed - specs.keys()) if listed else ()
+        for name in unknown:
+            yield f"{member} names {name!r}, which Inputs does not list and the model does not take: no effect"
+    for entry in config.inputs:
+        spec = specs.get(entry.name)
+        if spec is not None and entry.dtype not in (None, spec.dtype):
+            yield f"DataType {entry.data_type} of input {entry.name!r} has no effect: the model takes {spec.dtype}"
+    if config.transformer and config.outputs:
+        yield "Outputs has no effect: the Transformer decides what is answered"
+
+
 def answered_outputs(signature: Signature, config: ModelConfig) -> tuple[TensorSpec, ...]:
     """The outputs that ``Outputs`` asks for, in the signature's order; all of them if it asks for none."""
     wanted = [entry.name for entry in config.outputs]
@@ -56,46 +66,29 @@ def _effective_inputs(config: ModelConfig, specs: dict[str, TensorSpec]) -> Sequ
     if not listed:
         names = dict.fromkeys((*config.key_fields, *config.auxiliary))
         listed = [InputConfig(name=name) for name in names]
-    elif unknown := sorted(set(config.key_fields) - {entry.name for entry in listed} - specs.keys()):
-        logger.warning(
-            "%s: KeyFields names %s, which the model (%s) does not take and Inputs does not list: no effect",
-            config.id,
-            ", ".join(unknown),
-            ", ".join(sorted(specs)),
-        )
     missing = sorted(specs.keys() - {entry.name for entry in listed})
     return [*listed, *(InputConfig(name=name) for name in missing)]
 
 
 def _field(entry: InputConfig, spec: TensorSpec | None, config: ModelConfig, serving: Serving) -> InputField:
-    if spec is None:
-        field = InputField(
-            name=entry.name,
-            dtype=_auxiliary_dtype(entry),
-            shape=(),
-            auxiliary=True,
-            wildcard=entry.name in config.key_fields,
-            precision=entry.precision,
-            default=entry.default if entry.has_default else MISSING,
-        )
-    elif entry.auxiliary:
+    if spec is not None and (entry.auxiliary or entry.name in config.auxiliary):
         raise LoadError(f"input {entry.name!r} is Auxiliary in the configuration, but the model takes it ({spec})")
-    else:
-        field = InputField(
-            name=entry.name,
-            dtype=spec.dtype,
-            shape=row_shape(spec, serving),
-            wildcard=entry.wildcard,
-            precision=entry.precision,
-            default=entry.default if entry.has_default else MISSING,
-        )
+    field = InputField(
+        name=entry.name,
+        dtype=(entry.dtype or DType.STRING) if spec is None else spec.dtype,
+        shape=() if spec is None else row_shape(spec, serving),
+        auxiliary=spec is None,
+        wildcard=entry.name in config.key_fields if spec is None else entry.wildcard,
+        precision=entry.precision,
+        default=entry.default if entry.has_default else MISSING,
+    )
+    if field.precision is not None and not field.dtype.is_float:
+        raise LoadError(f"input {field.name!r} has Precision, which is for float inputs; it is {field.dtype}")
     if field.has_default:
         try:
             default_row(field)
         except BadRequest as error:
             raise LoadError(f"Default does not fit: {error}") from error
-    if field.precision is not None and not field.dtype.is_float:
-        raise LoadError(f"input {field.name!r} has Precision, which is for float inputs; it is {field.dtype}")
     return field
 
 
@@ -105,15 +98,6 @@ def row_shape(spec: TensorSpec, serving: Serving) -> Shape | None:
         return spec.shape
     shape = spec.shape[1:]
     return () if shape == (1,) else shape
-
-
-def _auxiliary_dtype(entry: InputConfig) -> DType:
-    text = (entry.data_type or "string").lower()
-    try:
-        return DType(_DTYPE_ALIASES.get(text, text))
-    except ValueError:
-        known = ", ".join(dtype for dtype in DType if dtype is not DType.JSON)
-        raise LoadError(f"input {entry.name!r} has DataType {entry.data_type!r}; there are: {known}") from None
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

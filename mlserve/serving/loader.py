@@ -3,17 +3,21 @@
 Called by the servable, one version at a time: choose the backend, load, read the signature, build the interface and
 the generation, have the version's own ``Predict`` assembled, self-test. Whatever fails on the way frees what was loaded
 and raises :class:`~mlserve.errors.SetupError`; the version before it goes on serving.
+
+Most of this happens in threads, which cannot be stopped, and to free a model under a run would end the process. So a
+load that is cancelled ends when its threads have, and a version that fails its self-test is handed to its owner, who
+closes it in its own time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mlserve.config.schema import ModelConfig
 from mlserve.contracts.backend import Backend, LoadedModel, LoadOptions
@@ -22,12 +26,10 @@ from mlserve.serving.artifact import Artifact
 from mlserve.serving.backend_choice import backend_for, backend_named
 from mlserve.serving.deployment import Deployment, Facts, Origin
 from mlserve.serving.generation import generation_digest, generation_number, module_digest
-from mlserve.serving.interface import build_interface, serving_mode
-from mlserve.serving.parts import PythonTarget, Role
+from mlserve.serving.interface import build_interface, serving_mode, settings_without_effect
+from mlserve.serving.parts import Role, model_target, transformer_target
 from mlserve.serving.selftest import self_test
 from mlserve.types import Interface, Predict, Serving
-
-logger = logging.getLogger(__name__)
 
 
 class NotByRows(LoadError):
@@ -55,8 +57,11 @@ class Assembled:
     warnings: tuple[str, ...] = ()
 
 
-Assemble = Callable[[Version], Awaitable[Assembled]]
+Assemble = Callable[[Version], Coroutine[Any, Any, Assembled]]
 """Raises :class:`NotByRows`, or :class:`LoadError` for a transformer that cannot be imported; the model stays open."""
+
+Retire = Callable[[Deployment], object]
+"""Takes a deployment that nobody is to use, closes it in the background, and returns at once."""
 
 
 class Loader:
@@ -66,39 +71,47 @@ class Loader:
         self._assemble = assemble
         self._test_timeout_s = test_timeout_s
 
-    async def load(self, config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> Deployment:
-        """One version that passed its tests. Owns ``artifacts`` from here on: their files go when the version does."""
-        try:
-            return await self._load(config, artifacts)
-        except BaseException:
-            await asyncio.to_thread(remove_copies, artifacts)
-            raise
+    async def load(self, origin: Origin, artifacts: Mapping[Role, Artifact], retire: Retire) -> Deployment:
+        """One version that passed its tests.
 
-    async def _load(self, config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> Deployment:
-        start = time.perf_counter()
-        backend = choose_backend(config, artifacts)
-        digests = part_digests(config, artifacts)
-        model = await _load_model(backend, config, artifacts)
-        try:
-            version, assembled, warnings = await self._assemble_version(config, model, digests, artifacts)
-        except BaseException:
-            await asyncio.to_thread(model.close)
-            raise
+        Owns ``artifacts`` from here on: their files go when the version does. ``retire`` gets a version that was
+        made and is not wanted: it failed its self-test, or the caller was cancelled meanwhile.
+        """
+        deployment = await _to_the_end(self._make(origin, artifacts), retire)
         try:
             deadline = time.monotonic() + self._test_timeout_s
-            await self_test(config, version.interface, assembled.predict, deadline)
+            await self_test(origin.config, deployment.interface, deployment.predict, deadline)
         except BaseException:
-            await assembled.close()
+            retire(deployment)
+            raise
+        return deployment
+
+    async def _make(self, origin: Origin, artifacts: Mapping[Role, Artifact]) -> Deployment:
+        start = time.perf_counter()
+        try:
+            backend = await asyncio.to_thread(choose_backend, origin.config, artifacts)  # imports its module
+            model = await _load_model(backend, origin.config, artifacts)
+            try:
+                version, assembled, warnings = await self._assemble_version(origin, model, artifacts)
+            except BaseException:
+                await asyncio.to_thread(model.close)
+                raise
+        except BaseException as error:
+            await asyncio.to_thread(remove_copies, artifacts)
+            if type(error) in (LoadError, SystemExit):
+                raise _presentable(error, artifacts) from error
             raise
 
         async def close() -> None:
-            await assembled.close()
-            await asyncio.to_thread(remove_copies, artifacts)
+            try:
+                await assembled.close()
+            finally:
+                await asyncio.to_thread(remove_copies, artifacts)
 
         return Deployment(
-            model_id=config.id,
+            model_id=origin.config.id,
             generation=version.generation,
-            origin=Origin(config, tuple(sorted(digests.items()))),
+            origin=origin,
             interface=version.interface,
             predict=assembled.predict,
             facts=Facts(
@@ -109,26 +122,21 @@ class Loader:
                 load_seconds=time.perf_counter() - start,
                 loaded_at=time.time(),
                 warnings=(*warnings, *assembled.warnings),
-                deterministic=model.deterministic,
             ),
             close=close,
         )
 
     async def _assemble_version(
-        self,
-        config: ModelConfig,
-        model: LoadedModel,
-        digests: Mapping[str, str],
-        artifacts: Mapping[Role, Artifact],
+        self, origin: Origin, model: LoadedModel, artifacts: Mapping[Role, Artifact]
     ) -> tuple[Version, Assembled, Sequence[str]]:
-        warnings: list[str] = []
-        declared = serving_mode(model.signature, config)
+        config, signature = origin.config, model.signature
+        warnings = list(settings_without_effect(signature, config))
         transformer = artifacts[Role.TRANSFORMER].path if Role.TRANSFORMER in artifacts else None
-        for serving in dict.fromkeys((declared, Serving.WHOLE)):
-            bare = build_interface(model.signature, config, serving, dict_hash=None)
-            generation = generation_digest(digests, model.signature, bare, config, model.runtime)
-            dict_hash = generation_number(generation) if config.use_dict else None
-            interface = build_interface(model.signature, config, serving, dict_hash)
+        for serving in dict.fromkeys((serving_mode(signature, config), Serving.WHOLE)):
+            interface = build_interface(signature, config, serving, dict_hash=None)
+            generation = generation_digest(dict(origin.digests), signature, interface, config, model.runtime)
+            if config.use_dict:
+                interface = replace(interface, dict_hash=generation_number(generation))
             version = Version(config, model, interface, generation, transformer)
             try:
                 return version, await self._assemble(version), warnings
@@ -138,7 +146,7 @@ class Loader:
 
 
 def choose_backend(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> Backend:
-    """The configured backend, or the one that recognises the artefact's files."""
+    """The configured backend, or the one that recognises the artefact's files. Blocks: it imports the backend."""
     if config.url.startswith("python:"):
         return backend_named("python")
     if config.backend:
@@ -146,12 +154,13 @@ def choose_backend(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> B
     return backend_for(artifacts[Role.ARTIFACT].names)
 
 
-def part_digests(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> dict[str, str]:
-    """Role -> digest, the source of a transformer in an installed module included."""
+def origin_of(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> Origin:
+    """What a version of these parts would be made of, a transformer in an installed module included. Blocks."""
     digests = {str(role): artifact.digest for role, artifact in artifacts.items()}
-    if config.transformer and Role.TRANSFORMER not in artifacts:
-        digests[Role.TRANSFORMER] = module_digest(PythonTarget.parse(config.transformer).place)
-    return digests
+    target = transformer_target(config)
+    if target is not None and not target.is_file:
+        digests[Role.TRANSFORMER] = module_digest(target.place)
+    return Origin(config, tuple(sorted(digests.items())))
 
 
 def remove_copies(artifacts: Mapping[Role, Artifact]) -> None:
@@ -160,8 +169,23 @@ def remove_copies(artifacts: Mapping[Role, Artifact]) -> None:
         shutil.rmtree(artifact.root, ignore_errors=True)
 
 
+async def _to_the_end(making: Coroutine[Any, Any, Deployment], retire: Retire) -> Deployment:
+    """What ``making`` makes. A caller that is cancelled gets away only when it has ended, and leaves nothing."""
+    task = asyncio.create_task(making)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if task.exception() is None:
+        retire(task.result())
+    raise cancelled
+
+
 async def _load_model(backend: Backend, config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> LoadedModel:
-    artifact = artifacts[Role.ARTIFACT].path if Role.ARTIFACT in artifacts else None
     options = LoadOptions(
         tags=config.tags,
         signature=config.signature,
@@ -169,28 +193,27 @@ async def _load_model(backend: Backend, config: ModelConfig, artifacts: Mapping[
         providers=config.providers,
         target=_python_target(config, artifacts),
     )
-    loading = asyncio.ensure_future(asyncio.to_thread(backend.load, artifact, options))
+    path = artifacts[Role.ARTIFACT].path if Role.ARTIFACT in artifacts else None
     try:
-        return await asyncio.shield(loading)
-    except asyncio.CancelledError:
-        # A thread cannot be stopped: let it finish, and free what it made.
-        loading.add_done_callback(_close_unwanted)
-        raise
+        return await asyncio.to_thread(backend.load, path, options)
     except SetupError:
         raise
     except Exception as error:
         raise LoadError(f"{type(error).__name__}: {error}") from error
 
 
-def _close_unwanted(loading: asyncio.Future[LoadedModel]) -> None:
-    if not loading.cancelled() and loading.exception() is None:
-        loading.result().close()
-
-
 def _python_target(config: ModelConfig, artifacts: Mapping[Role, Artifact]) -> str | None:
-    text = next((text for text in (config.url, config.backend) if text and text.startswith("python:")), None)
-    if text is None:
+    target = model_target(config)
+    if target is None:
         return None
-    target = PythonTarget.parse(text)
     place = artifacts[Role.CODE].path if Role.CODE in artifacts else target.place
     return f"{place}:{target.attribute}"
+
+
+def _presentable(error: BaseException, artifacts: Mapping[Role, Artifact]) -> LoadError:
+    """``error`` without the folders of the copies, which mean nothing to readers and have another name each time."""
+    # User code: sys.exit() in a model must not end the server.
+    text = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else str(error)
+    for artifact in artifacts.values():
+        text = text.replace(f"{artifact.path.parent}/", "")
+    return LoadError(text)

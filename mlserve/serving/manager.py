@@ -8,6 +8,7 @@ Requests come through :meth:`Manager.acquire`, which never waits.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,10 +16,13 @@ from difflib import get_close_matches
 from mlserve.config.schema import ModelConfig
 from mlserve.errors import UnknownModel
 from mlserve.serving.deployment import Deployment
-from mlserve.serving.events import Event, Listener, ModelRemoved
+from mlserve.serving.events import Event, Listener, ModelLoaded, ModelRemoved
 from mlserve.serving.loader import Loader
 from mlserve.serving.servable import Servable, Settings
+from mlserve.serving.turns import Turns
 from mlserve.serving.watch import FolderWatch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,12 @@ class Manager:
         self._loader = loader
         self._settings = settings
         self._listeners = list(listeners)
-        self._loads = asyncio.Semaphore(concurrent_loads)
+        self._turns = Turns(concurrent_loads)
         self._running: dict[str, _Running] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._watch = watch
         self._awaited: set[str] | None = None
+        """Required models of the first configuration that have not served yet."""
 
     def listen(self, listener: Listener) -> None:
         """Tell ``listener`` of every event from now on."""
@@ -73,16 +78,17 @@ class Manager:
     def apply(self, models: Sequence[ModelConfig], base: str) -> None:
         """Make ``models`` the wanted set. Returns at once: loading, replacing and draining go on in their tasks."""
         wanted = {config.id: config for config in models}
-        if self._awaited is None:
-            self._awaited = {config.id for config in models if config.required}
+        required = {config.id for config in models if config.required}
+        self._awaited = required if self._awaited is None else self._awaited & required
         for model_id in self._running.keys() - wanted.keys():
             self._remove(model_id)
         for model_id, config in wanted.items():
             running = self._running.get(model_id)
             if running is None:
                 self._add(config, base)
-            elif running.servable.config != config:
+            elif not _same(running.servable.config, config):
                 running.servable.configure(config, base)
+        self._running = {model_id: self._running[model_id] for model_id in wanted}
 
     def acquire(self, model_id: str) -> Deployment:
         """The version that serves ``model_id``; enter it before the next await.
@@ -120,10 +126,7 @@ class Manager:
     @property
     def ready(self) -> bool:
         """False until every required model of the first configuration has served; from then on, if none serves."""
-        not_serving = self.not_serving
-        if self._awaited:
-            self._awaited &= not_serving.keys()
-        return not self._awaited and len(not_serving) < len(self._running)
+        return not self._awaited and len(self.not_serving) < len(self._running)
 
     async def first_attempts(self) -> None:
         """Until every model has been loaded once, well or not: for ``check`` and ``--strict``."""
@@ -142,12 +145,14 @@ class Manager:
             config,
             base,
             loader=self._loader,
-            loads=self._loads,
+            turns=self._turns,
             settings=self._settings,
             notify=self._notify,
             watch=self._watch,
         )
-        self._running[config.id] = _Running(servable, asyncio.create_task(servable.run(), name=f"servable {config.id}"))
+        task = asyncio.create_task(servable.run(), name=f"servable {config.id}")
+        task.add_done_callback(_report)
+        self._running[config.id] = _Running(servable, task)
 
     def _remove(self, model_id: str) -> None:
         running = self._running.pop(model_id)
@@ -163,5 +168,20 @@ class Manager:
             self._notify(ModelRemoved(model_id))
 
     def _notify(self, event: Event) -> None:
+        if isinstance(event, ModelLoaded) and self._awaited:
+            self._awaited.discard(event.model_id)
         for listener in self._listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("a listener failed on %s of %s", type(event).__name__, event.model_id)
+
+
+def _same(one: ModelConfig, other: ModelConfig) -> bool:
+    """Equal, where ``Default: .nan`` equals itself."""
+    return one == other or repr(one.model_dump()) == repr(other.model_dump())
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("the task %r ended with an error", task.get_name(), exc_info=error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from mlserve.config.load import resolve_url
@@ -41,35 +42,38 @@ class PythonTarget:
         return self.place.endswith(".py")
 
 
+def model_target(config: ModelConfig) -> PythonTarget | None:
+    """The class that ``URL`` or ``Backend`` names; ``None`` for a model of another backend than python."""
+    text = next((text for text in (config.url, config.backend) if text and text.startswith("python:")), None)
+    return None if text is None else PythonTarget.parse(text)
+
+
+def transformer_target(config: ModelConfig) -> PythonTarget | None:
+    """The function that ``Transformer`` names, if there is one."""
+    return None if config.transformer is None else PythonTarget.parse(config.transformer)
+
+
 def open_parts(config: ModelConfig, base: str, *, timeout_s: float) -> dict[Role, Source]:
     """A source for each part of ``config``'s model. ``base`` is the folder that relative URLs start from.
 
     Models and transformers in installed modules have no part: they change with a restart.
     """
     urls: dict[Role, str] = {}
-    if config.url.startswith("python:"):
-        _add_file(urls, Role.CODE, PythonTarget.parse(config.url))
-    else:
+    if not config.url.startswith("python:"):
         urls[Role.ARTIFACT] = config.url
-        if config.backend and config.backend.startswith("python:"):
-            _add_file(urls, Role.CODE, PythonTarget.parse(config.backend))
-    if config.transformer:
-        _add_file(urls, Role.TRANSFORMER, PythonTarget.parse(config.transformer))
+    for role, target in ((Role.CODE, model_target(config)), (Role.TRANSFORMER, transformer_target(config))):
+        if target is not None and target.is_file:
+            urls[role] = target.place
     return {
         role: open_source(
             resolve_url(base, url),
             ready_file=config.ready_file if role is Role.ARTIFACT else None,
             max_bytes=config.max_bytes,
-            companions=companions if role is Role.ARTIFACT else _none,
+            companions=partial(companions, backend=config.backend) if role is Role.ARTIFACT else _none,
             timeout_s=timeout_s,
         )
         for role, url in urls.items()
     }
-
-
-def _add_file(urls: dict[Role, str], role: Role, target: PythonTarget) -> None:
-    if target.is_file:
-        urls[role] = target.place
 
 
 def _none(file: Path) -> Sequence[str]:

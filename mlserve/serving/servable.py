@@ -2,43 +2,63 @@
 
 One task per model runs :meth:`Servable.run`: look, wait until the parts have settled, copy them, load, prove, publish
 by one assignment, drain the version before. A failure leaves everything as it was, is kept as the cause, and is tried
-again with a growing delay. The task wakes early when the folder watch or a new configuration says so.
+again with a growing delay. The task wakes early when the folder watch or a new configuration says so; a new
+configuration also ends the looking and copying for the one before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from mlserve.config.schema import ModelConfig
 from mlserve.errors import LoadError, NotReady, SetupError
 from mlserve.serving.artifact import Artifact, Listing
-from mlserve.serving.deployment import Deployment, Origin
+from mlserve.serving.deployment import Deployment
 from mlserve.serving.events import Listener, ModelFailed, ModelLoaded, ModelRecovered
-from mlserve.serving.loader import Loader, part_digests, remove_copies
+from mlserve.serving.loader import Loader, origin_of, remove_copies
 from mlserve.serving.parts import Role, open_parts
 from mlserve.serving.settle import settled
 from mlserve.serving.source import Source
+from mlserve.serving.turns import Turns
 from mlserve.serving.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY_S: Final = 1.0
 MAX_DRAINING: Final = 3
 """Versions of one model that may drain at once; a further load waits, so that reloads in a row cannot fill memory."""
+_COPIES: Final = 3
+"""How often a copy may start over because files moved meanwhile, before that counts as a failure."""
+
+
+class OpenParts(Protocol):
+    """The shape of :func:`~mlserve.serving.parts.open_parts`."""
+
+    def __call__(self, config: ModelConfig, base: str, *, timeout_s: float) -> Mapping[Role, Source]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every servable of a process shares. Times in seconds."""
+    """What every servable of a process shares. Times in seconds.
 
-    work_dir: Path
+    ``copies_in`` answers the folder that copies are made in, for a model's ``Location`` and the base of relative ones;
+    it blocks. ``first_retry_s`` doubles with every failure, up to the model's ``PollInterval``.
+    """
+
+    copies_in: Callable[[str | None, str], Path]
     drain_s: float
     source_timeout_s: float = 60.0
+    first_retry_s: float = 1.0
+    open_parts: OpenParts = open_parts
+
+
+class _Reconfigured(Exception):
+    """What was being done is for a configuration that has been replaced meanwhile."""
 
 
 class Servable:
@@ -50,7 +70,7 @@ class Servable:
         base: str,
         *,
         loader: Loader,
-        loads: asyncio.Semaphore,
+        turns: Turns,
         settings: Settings,
         notify: Listener,
         watch: FolderWatch,
@@ -58,20 +78,21 @@ class Servable:
         self.deployment: Deployment | None = None
         self.error: SetupError | None = None
         """Why the last attempt failed; ``None`` after one that did not."""
+        self.attempted = asyncio.Event()
+        """Set once the first attempt has ended, well or not, or will never be made."""
         self._config = config
         self._base = base
         self._loader = loader
-        self._loads = loads
+        self._turns = turns
         self._settings = settings
         self._notify = notify
         self._news = watch.subscribe(())
-        self._parts: dict[Role, Source] = {}
+        self._parts: Mapping[Role, Source] = {}
         self._parts_of: ModelConfig | None = None
         self._seen: dict[Role, Listing] | None = None
+        self._copying: asyncio.Task[dict[Role, Artifact] | None] | None = None
         self._failures = 0
         self._draining: set[asyncio.Task[None]] = set()
-        self.attempted = asyncio.Event()
-        """Set once the first attempt has ended, well or not."""
 
     @property
     def config(self) -> ModelConfig:
@@ -84,6 +105,8 @@ class Servable:
         self._seen = None
         self._failures = 0
         self._news.moved.set()
+        if self._copying is not None:
+            self._copying.cancel()
 
     def acquire(self) -> Deployment:
         """The version that serves. Enter it (``with``) before the next await. Raises :class:`NotReady`."""
@@ -96,8 +119,7 @@ class Servable:
         """Until cancelled."""
         while True:
             self._news.moved.clear()
-            await self._attempt()
-            self.attempted.set()
+            await self._attempt(self._config)
             self._news.update(self._folders())
             try:
                 async with asyncio.timeout(self._delay_s()):
@@ -108,61 +130,74 @@ class Servable:
     async def close(self) -> None:
         """Drains what serves and what already drains. Call after the task of :meth:`run` has ended."""
         self._news.close()
+        self.attempted.set()
         if self.deployment is not None:
             self._retire(self.deployment)
             self.deployment = None
-        await asyncio.gather(*self._draining)
+        if self._draining:
+            await asyncio.wait(self._draining)
         await self._close_parts()
 
     def _delay_s(self) -> float:
         poll_s = self._config.poll_interval.total_seconds()
-        return min(poll_s, FIRST_RETRY_S * 2 ** min(self._failures - 1, 10)) if self._failures else poll_s
+        if not self._failures:
+            return poll_s
+        return min(poll_s, self._settings.first_retry_s * 2.0 ** min(self._failures - 1, 16))
 
-    async def _attempt(self) -> None:
+    async def _attempt(self, config: ModelConfig) -> None:
+        error: SetupError | None = None
         try:
-            await self._refresh()
-        except SetupError as error:
-            self._failed(error)
-        except Exception as error:
-            logger.exception("%s: unexpected failure while loading", self._config.id)
-            self._failed(LoadError(f"{type(error).__name__}: {error}"))
-        else:
+            await self._refresh(config)
+        except _Reconfigured:
+            return
+        except SetupError as failure:
+            error = failure
+        except Exception as failure:
+            logger.exception("%s: unexpected failure while loading", config.id)
+            error = LoadError(f"{type(failure).__name__}: {failure}")
+        if error is None:
             self._succeeded()
+        elif self._config is config:
+            self._failed(error)
+        else:
+            return  # nobody wants to know any more
+        self.attempted.set()
 
     def _failed(self, error: SetupError) -> None:
-        repeated = self.error is not None and str(self.error) == str(error)
+        repeated = self._failures > 0 and str(self.error) == str(error)
         self.error = error
         self._failures += 1
         self._notify(ModelFailed(self._config.id, error, self.deployment, self._delay_s(), repeated))
 
     def _succeeded(self) -> None:
-        if self.error is not None and self.deployment is not None:
-            self._notify(ModelRecovered(self.deployment))
+        recovered = self.error is not None
         self.error = None
         self._failures = 0
+        if recovered and self.deployment is not None:
+            self._notify(ModelRecovered(self.deployment))
 
-    async def _refresh(self) -> None:
-        parts = await self._open_parts()
-        if not self._failures and await self._listings(parts) == self._seen:
+    async def _refresh(self, config: ModelConfig) -> None:
+        parts = await self._open_parts(config)
+        artifacts = await self._copies(config, parts)
+        if artifacts is None:
             return
-        seen = {role: await settled(source) for role, source in parts.items()}
-        async with self._loads:
-            artifacts = await self._fetch(parts)
-            config = self._config
-            origin = Origin(config, tuple(sorted(part_digests(config, artifacts).items())))
-            if self.deployment is not None and self.deployment.origin == origin:
-                await asyncio.to_thread(remove_copies, artifacts)
-            else:
+        async with AsyncExitStack() as copies:
+            copies.push_async_callback(asyncio.to_thread, remove_copies, artifacts)
+            origin = await asyncio.to_thread(origin_of, config, artifacts)
+            if self.deployment is None or self.deployment.origin != origin:
                 await self._room_to_drain()
-                self._publish(await self._loader.load(config, artifacts))
-        if self._parts_of is self._config:
-            self._seen = seen
+                async with self._turns.take(config.id):
+                    if self._config is not config:
+                        raise _Reconfigured
+                    copies.pop_all()  # they are the loader's now
+                    self._publish(await self._loader.load(origin, artifacts, self._retire))
+        if self._config is config:
+            self._seen = {role: artifact.listing for role, artifact in artifacts.items()}
 
-    async def _open_parts(self) -> dict[Role, Source]:
-        if self._parts_of is not self._config:
+    async def _open_parts(self, config: ModelConfig) -> Mapping[Role, Source]:
+        if self._parts_of is not config:
             await self._close_parts()
-            config = self._config
-            self._parts = open_parts(config, self._base, timeout_s=self._settings.source_timeout_s)
+            self._parts = self._settings.open_parts(config, self._base, timeout_s=self._settings.source_timeout_s)
             self._parts_of = config
         return self._parts
 
@@ -174,15 +209,27 @@ class Servable:
         for source in parts.values():
             await source.close()
 
-    @staticmethod
-    async def _listings(parts: Mapping[Role, Source]) -> dict[Role, Listing]:
-        return {role: await source.listing() for role, source in parts.items()}
+    async def _copies(self, config: ModelConfig, parts: Mapping[Role, Source]) -> dict[Role, Artifact] | None:
+        """Copies of all parts, ``None`` if nothing moved. Raises :class:`_Reconfigured` if ``configure`` ends it."""
+        self._copying = asyncio.create_task(self._copy_moved(config, parts), name=f"copy {config.id}")
+        try:
+            return await self._copying
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _Reconfigured from None
+        finally:
+            self._copying = None
 
-    async def _fetch(self, parts: Mapping[Role, Source]) -> dict[Role, Artifact]:
+    async def _copy_moved(self, config: ModelConfig, parts: Mapping[Role, Source]) -> dict[Role, Artifact] | None:
+        if not self._failures and self._seen is not None and self._seen == await _listings(parts):
+            return None
+        folder = await asyncio.to_thread(self._settings.copies_in, config.location, self._base)
         artifacts: dict[Role, Artifact] = {}
         try:
             for role, source in parts.items():
-                artifacts[role] = await source.fetch(self._settings.work_dir)
+                artifacts[role] = await _copy_settled(source, folder)
         except BaseException:
             await asyncio.to_thread(remove_copies, artifacts)
             raise
@@ -191,9 +238,9 @@ class Servable:
     def _publish(self, deployment: Deployment) -> None:
         replaced, self.deployment = self.deployment, deployment
         self.error = None
-        self._notify(ModelLoaded(deployment, replaced))
         if replaced is not None:
             self._retire(replaced)
+        self._notify(ModelLoaded(deployment, replaced))
 
     def _retire(self, deployment: Deployment) -> None:
         task = asyncio.create_task(self._drain(deployment), name=f"drain {deployment.model_id}")
@@ -204,8 +251,32 @@ class Servable:
         try:
             await deployment.close(self._settings.drain_s)
         except Exception:
-            logger.exception("%s: a replaced version did not close cleanly", deployment.model_id)
+            logger.exception("%s: a version that is not wanted any more did not close cleanly", deployment.model_id)
 
     async def _room_to_drain(self) -> None:
-        while len(self._draining) >= MAX_DRAINING:
-            await asyncio.wait(self._draining, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            async with asyncio.timeout(self._settings.drain_s):
+                while len(self._draining) >= MAX_DRAINING:
+                    await asyncio.wait(self._draining, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            raise LoadError(
+                f"{len(self._draining)} earlier versions still run after {self._settings.drain_s:g} s, so a run of "
+                "theirs hangs: another version is loaded when one of them has ended"
+            ) from None
+
+
+async def _listings(parts: Mapping[Role, Source]) -> dict[Role, Listing]:
+    return {role: await source.listing() for role, source in parts.items()}
+
+
+async def _copy_settled(source: Source, folder: Path) -> Artifact:
+    """A copy of what stands still. Files that move during the copy are a reason to wait again, not yet a failure."""
+    left = _COPIES
+    while True:
+        before = await settled(source)
+        left -= 1
+        try:
+            return await source.fetch(folder)
+        except SetupError:
+            if not left or await source.listing() == before:
+                raise
