@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.figure import Figure, compared, number
-from benchmarks.load import Load, requests_per_second
+from benchmarks.load import Load, rate_of
 from benchmarks.machine import server_core
 from benchmarks.process import PENGUINS, mlserve
 from benchmarks.workload import ASKED, body, penguin_columns, penguins_config
@@ -32,8 +32,8 @@ def measure() -> list[Figure]:
     served, direct = [], []
     with tempfile.TemporaryDirectory() as folder, mlserve(penguins_config(Path(folder)), server_core()) as server:
         for _ in range(RUNS):
-            rate = requests_per_second(server.port, load, seconds=SECONDS, connections=CONNECTIONS)
-            served.append(rate * ROWS)
+            rate = rate_of(server, load, seconds=SECONDS, connections=CONNECTIONS)
+            served.append(rate.per_second * ROWS)
             direct.append(_rows_per_second(session, arrays))
     return [
         Figure(

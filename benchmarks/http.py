@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.figure import Figure, compared, number
-from benchmarks.load import CONNECTIONS, Load, generator, requests_per_second
+from benchmarks.load import CONNECTIONS, Load, Rate, generator, rate_of
 from benchmarks.machine import server_core
 from benchmarks.process import free_port, mlserve, running
 from benchmarks.workload import ASKED, PENGUIN, TINY, body, http_config, penguin_query
@@ -30,28 +31,34 @@ ALONE = {
 
 def measure() -> list[Figure]:
     core = server_core()
-    ours: dict[str, list[float]] = {name: [] for name in (*COMPARED, *ALONE)}
-    bare: dict[str, list[float]] = {name: [] for name in COMPARED}
+    ours: dict[str, list[Rate]] = {name: [] for name in (*COMPARED, *ALONE)}
+    bare: dict[str, list[Rate]] = {name: [] for name in COMPARED}
     with tempfile.TemporaryDirectory() as folder, mlserve(http_config(Path(folder)), core) as server:
         port = free_port()
         command = [sys.executable, "-m", "benchmarks.bare_http", str(port)]
-        with running(command, port, "/", core, stdin=server.ask(f"{TINY}?x=1.5")):
+        with running(command, port, "/", core, stdin=server.ask(f"{TINY}?x=1.5")) as other:
             for _ in range(RUNS):
                 for name, load in COMPARED.items():
-                    ours[name].append(requests_per_second(server.port, load, seconds=SECONDS))
-                    bare[name].append(requests_per_second(port, load, seconds=SECONDS))
+                    ours[name].append(rate_of(server, load, seconds=SECONDS))
+                    bare[name].append(rate_of(other, load, seconds=SECONDS))
                 for name, load in ALONE.items():
-                    ours[name].append(requests_per_second(server.port, load, seconds=SECONDS))
+                    ours[name].append(rate_of(server, load, seconds=SECONDS))
     return [
         Figure(
             f"HTTP {name}, {CONNECTIONS} connections ({generator()})",
-            ours[name],
+            [rate.per_second for rate in rates],
             "req/s",
-            beside=_beside(ours[name], bare[name]) if name in bare else "",
+            beside=_beside(rates, bare.get(name, [])),
         )
-        for name in ours
+        for name, rates in ours.items()
     ]
 
 
-def _beside(ours: list[float], bare: list[float]) -> str:
-    return f"{number(compared(ours, bare))} of bare aiohttp, {number(median(bare))} req/s"
+def _beside(ours: Sequence[Rate], bare: Sequence[Rate]) -> str:
+    cpu_us = [rate.cpu_us for rate in ours]
+    text = f"{number(median(cpu_us))} us of CPU each"
+    if bare:
+        bare_us = [rate.cpu_us for rate in bare]
+        speed = compared(bare_us, cpu_us)
+        text += f", bare aiohttp {number(median(bare_us))}: {number(speed)} as fast"
+    return text

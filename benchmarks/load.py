@@ -1,7 +1,7 @@
 """Load on an HTTP port from another core: by ``wrk`` where it is installed, else by the generator at the end.
 
 The generator is a process too: ``python -m benchmarks.load PORT CONNECTIONS SECONDS``, one whole request on stdin. It
-prints answers per second.
+prints how many answers came, and in how many seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+import psutil
+
 from benchmarks.machine import load_core, pin
-from benchmarks.process import ROOT
+from benchmarks.process import ROOT, Server
 from mlserve.commands.loop import run
 
 CONNECTIONS = 32
@@ -42,15 +44,33 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "benchmarks.load"
 
 
-def requests_per_second(port: int, load: Load, *, seconds: float, connections: int = CONNECTIONS) -> float:
-    """Answers a second, all of them 200. Raises :class:`RuntimeError` for any other answer."""
-    if generator() == "wrk":
-        return _by_wrk(port, load, seconds, connections)
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a server answered. ``cpu_us`` is its processor time for each, which others on its core do not change."""
+
+    per_second: float
+    cpu_us: float
+
+
+def rate_of(server: Server, load: Load, *, seconds: float, connections: int = CONNECTIONS) -> Rate:
+    """How quickly ``server`` answers, all of it 200. Raises :class:`RuntimeError` for any other answer."""
+    before = _cpu_seconds(server)
+    answers, took = (_by_wrk if generator() == "wrk" else _by_ours)(server.port, load, seconds, connections)
+    return Rate(answers / took, (_cpu_seconds(server) - before) / answers * 1e6)
+
+
+def _cpu_seconds(server: Server) -> float:
+    times = psutil.Process(server.pid).cpu_times()
+    return times.user + times.system
+
+
+def _by_ours(port: int, load: Load, seconds: float, connections: int) -> tuple[int, float]:
     command = [sys.executable, "-m", "benchmarks.load", str(port), str(connections), str(seconds)]
-    return float(_run(command, seconds, load.wire()))
+    answers, took = _run(command, seconds, load.wire()).split()
+    return int(answers), float(took)
 
 
-def _by_wrk(port: int, load: Load, seconds: float, connections: int) -> float:
+def _by_wrk(port: int, load: Load, seconds: float, connections: int) -> tuple[int, float]:
     with tempfile.NamedTemporaryFile("wb", suffix=".lua") as script:
         if load.body is not None:
             script.write(b'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n')
@@ -61,10 +81,10 @@ def _by_wrk(port: int, load: Load, seconds: float, connections: int) -> float:
         said = _run(["wrk", *options, f"http://127.0.0.1:{port}{load.path}"], seconds, b"")
     if "Non-2xx" in said or "Socket errors" in said:
         raise RuntimeError(said)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if rate is None:
+    done = re.search(r"(\d+) requests in ([\d.]+)s", said)
+    if done is None:
         raise RuntimeError(said)
-    return float(rate[1])
+    return int(done[1]), float(done[2])
 
 
 def _run(command: list[str], seconds: float, stdin: bytes) -> str:
@@ -109,19 +129,18 @@ class _Client(asyncio.Protocol):
         self.fault = self.fault or f"the server closed the connection: {exc}"
 
 
-async def _generate(port: int, connections: int, seconds: float, request: bytes) -> float:
-    loop = asyncio.get_running_loop()
+async def _generate(port: int, connections: int, seconds: float, request: bytes) -> tuple[int, float]:
+    loop, start = asyncio.get_running_loop(), time.perf_counter()
     clients = [_Client(request) for _ in range(connections)]
     for client in clients:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)  # type: ignore[misc] # a default
-    before, start = sum(client.answers for client in clients), time.perf_counter()
     await asyncio.sleep(seconds)
-    rate = (sum(client.answers for client in clients) - before) / (time.perf_counter() - start)
+    answers, took = sum(client.answers for client in clients), time.perf_counter() - start
     for client in clients:
         if client.fault is not None:
             raise RuntimeError(client.fault)
-    return rate
+    return answers, took
 
 
 if __name__ == "__main__":
-    print(run(_generate(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer.read())))
+    print(*run(_generate(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer.read())))
