@@ -65,6 +65,7 @@ class Assembler:
             warnings = (f"not warmed up, made-up values fail ({_brief(error)}); give a row in Test.Single",)
 
         threads, max_queued_rows = _concurrency(config), self._max_queued_rows(config)
+        metrics = self._metrics.model(config.id)
         runner = Runner(
             config.id,
             model,
@@ -72,7 +73,8 @@ class Assembler:
             threads=threads,
             max_queued_rows=max_queued_rows,
             inline_rows=inline_rows,
-            observe=self._metrics.model(config.id).observe_infer,
+            observe=metrics.observe_infer,
+            on_pending=metrics.pending_rows.inc,
         )
         predict: Predict = runner
         owned = AsyncExitStack()

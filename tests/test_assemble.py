@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mlserve.observe.metrics import Metrics
 from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.types import Array, DType, InputField, Interface, Rows, Serving
 from tests.support.deployments import as_lists, context, interface, rows
-from tests.support.models import FakeModel
+from tests.support.models import FakeModel, Gate, double
 
 
 def version(model: FakeModel, face: Interface | None = None, file: Path | None = None, **config: Any) -> Version:
@@ -138,4 +139,24 @@ async def test_runs_are_observed_under_the_model_s_id() -> None:
     made = await Assembler(Config(), metrics)(version(FakeModel()))
     await made.predict(rows(x=[1]), context())
     assert metrics.registry.get_sample_value("mlserve_infer_seconds_count", {"model": "m"}) == 1
+    await made.close()
+
+
+async def test_rows_at_the_model_are_shown_until_they_are_done() -> None:
+    """An operator sees a queue build up before callers are refused."""
+    metrics = Metrics()
+
+    def pending() -> float | None:
+        return metrics.registry.get_sample_value("mlserve_pending_rows", {"model": "m"})
+
+    with Gate() as gate:
+        made = await Assembler(Config(), metrics)(
+            version(FakeModel(lambda inputs: gate(inputs) if inputs["x"][0] == 7 else double(inputs)))
+        )
+        task = asyncio.ensure_future(made.predict(rows(x=[7, 7, 7]), context()))
+        await asyncio.to_thread(gate.wait_for_arrival)
+        assert pending() == 3
+        gate.open()
+        await task
+    assert pending() == 0
     await made.close()

@@ -33,13 +33,14 @@ class Runner:
         max_queued_rows: int,
         inline_rows: int = 0,
         observe: Observe = lambda seconds, rows: None,
+        on_pending: Callable[[int], None] = lambda change: None,
     ) -> None:
         self.inline_rows = inline_rows
         self._model_id = model_id
         self._model = model
         self._feed = feed
         self._observe = observe
-        self._workers = Workers(model_id, threads=threads, max_queued_rows=max_queued_rows)
+        self._workers = Workers(model_id, threads=threads, max_queued_rows=max_queued_rows, on_pending=on_pending)
 
     @property
     def pending_rows(self) -> int:

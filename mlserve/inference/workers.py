@@ -25,11 +25,19 @@ class Workers:
 
     ``max_queued_rows`` bounds the rows handed over and not yet done, those whose callers have left included: a thread
     cannot be stopped, so code that hangs fills this bound, and then callers are told at once. One request may be
-    larger than the bound when nothing else is there.
+    larger than the bound when nothing else is there. ``on_pending`` is told by how many rows that number moves.
     """
 
-    def __init__(self, name: str, *, threads: int, max_queued_rows: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        threads: int,
+        max_queued_rows: int,
+        on_pending: Callable[[int], None] = lambda change: None,
+    ) -> None:
         self._name = name
+        self._on_pending = on_pending
         self._max_queued_rows = max_queued_rows
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._jobs: dict[asyncio.Future[Any], int] = {}
@@ -62,7 +70,7 @@ class Workers:
         job = _Job(call)
         done = asyncio.wrap_future(self._pool.submit(self._work, job))
         self._jobs[done] = rows
-        self._pending_rows += rows
+        self._move(rows)
         done.add_done_callback(self._settle)
         try:
             async with asyncio.timeout_at(deadline):
@@ -86,9 +94,13 @@ class Workers:
         return call()
 
     def _settle(self, done: asyncio.Future[Any]) -> None:
-        self._pending_rows -= self._jobs.pop(done)
+        self._move(-self._jobs.pop(done))
         if not done.cancelled():
             done.exception()  # nobody may be left to look at it
+
+    def _move(self, change: int) -> None:
+        self._pending_rows += change
+        self._on_pending(change)
 
     def _shut(self, release: Callable[[], None]) -> None:
         self._pool.shutdown(wait=True)

@@ -29,6 +29,7 @@ class ModelMetrics:
     """The children of one model that are touched per request."""
 
     rows: Counter
+    pending_rows: Gauge
     infer_seconds: Histogram
     non_finite: Counter
 
@@ -56,6 +57,9 @@ class Metrics:
             registry=register,
         )
         self._rows = Counter("mlserve_rows", "Rows asked for.", ["model"], registry=register)
+        self._pending_rows = Gauge(
+            "mlserve_pending_rows", "Rows that wait for a thread or run in one.", ["model"], registry=register
+        )
         self._infer_seconds = Histogram(
             "mlserve_infer_seconds", "One run of the model.", ["model"], buckets=INFER_BUCKETS, registry=register
         )
@@ -79,6 +83,7 @@ class Metrics:
             self._requests,
             self._request_seconds,
             self._rows,
+            self._pending_rows,
             self._infer_seconds,
             self._non_finite,
             self._ready,
@@ -93,6 +98,7 @@ class Metrics:
         """The hot-path children of a model; asking again gives the same series."""
         return ModelMetrics(
             rows=self._rows.labels(model_id),
+            pending_rows=self._pending_rows.labels(model_id),
             infer_seconds=self._infer_seconds.labels(model_id),
             non_finite=self._non_finite.labels(model_id),
         )
