@@ -84,7 +84,8 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
         async with _owned(keeper.run(), "configuration"):
             code = await _until_stopped(manager, options, stop, base_url)
             await _drain(server, admin, endpoint)
-        return code
+    logger.info("stopped")
+    return code
 
 
 async def _until_stopped(manager: Manager, options: ServeOptions, stop: asyncio.Event, base_url: str) -> int:

@@ -66,8 +66,9 @@ async def test_reloads_under_load_harm_nobody(tmp_path: Path) -> None:
     served = tmp_path / "served"
     served.mkdir()
     publish(tmp_path / "v1.onnx.kept", served / "m.onnx")
+    (served / "_SUCCESS").touch()  # versions come by rename and faster than two looks a second apart: no need to settle
     config = tmp_path / "config.yaml"
-    config.write_text("Models: [{ID: m, URL: served/m.onnx}]\n")
+    config.write_text("Models: [{ID: m, URL: served, ReadyFile: _SUCCESS}]\n")
     starting = running(config)
     daemon = await asyncio.to_thread(starting.__enter__)
     try:
