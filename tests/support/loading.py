@@ -1,0 +1,84 @@
+"""A backend of fake models and an assembler around them: a loader whose every stage a test can hold or make fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from mlserve.config.schema import ModelConfig
+from mlserve.contracts.backend import LoadedModel, LoadOptions
+from mlserve.inference.feed import Feed
+from mlserve.inference.runner import Runner
+from mlserve.serving import loader as loader_module
+from mlserve.serving.loader import Assembled, Version
+from tests.support.models import FakeModel
+
+Action = Callable[[], object]
+
+
+def model_config(**members: Any) -> ModelConfig:
+    """Model ``m`` of the fake backend, by the names of the YAML file."""
+    return ModelConfig.model_validate({"ID": "m", "URL": "m.fake", "Backend": "fake", **members})
+
+
+class FakeBackend:
+    """Loads what ``make`` makes, in the thread of whoever loads. ``models`` keeps all, ``options`` the last."""
+
+    name: ClassVar[str] = "fake"
+
+    def __init__(self, make: Callable[[], FakeModel] = FakeModel) -> None:
+        self.make = make
+        self.models: list[FakeModel] = []
+        self.contents: list[str] = []
+        self.options: LoadOptions | None = None
+        self.by_name = {"fake": self, "python": self}
+
+    def claims(self, files: Collection[str]) -> bool:
+        return any(name.endswith(".fake") for name in files)
+
+    def companions(self, file: Path) -> Sequence[str]:
+        return ()
+
+    def load(self, artifact: Path | None, options: LoadOptions) -> LoadedModel:
+        assert threading.current_thread() is not threading.main_thread(), "loading blocks the loop"
+        self.options = options
+        self.contents.append(artifact.read_text() if artifact else "")
+        self.models.append(self.make())
+        return self.models[-1]
+
+    @property
+    def open_models(self) -> int:
+        return sum(1 for model in self.models if not model.closed)
+
+
+def install(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    """``Backend: fake`` in a configuration means ``backend`` from now on."""
+    monkeypatch.setattr(loader_module, "backend_named", lambda name: backend.by_name[name.partition(":")[0]])
+    monkeypatch.setattr(loader_module, "backend_for", lambda files: backend)
+    return backend
+
+
+class FakeAssembler:
+    """The model behind a runner with a thread, without warm-up. ``failures`` are raised by one call each."""
+
+    def __init__(self) -> None:
+        self.failures: list[BaseException] = []
+        self.versions: list[Version] = []
+        self.warnings: tuple[str, ...] = ()
+        self.before: Action | None = None
+        """Called in a thread before anything is assembled."""
+
+    async def __call__(self, version: Version) -> Assembled:
+        self.versions.append(version)
+        if self.before is not None:
+            await asyncio.to_thread(self.before)
+        if self.failures:
+            raise self.failures.pop(0)
+        feed = Feed(version.model.signature, version.interface.serving)
+        runner = Runner(version.config.id, version.model, feed, threads=1, max_queued_rows=100)
+        return Assembled(runner, runner.close, self.warnings)
