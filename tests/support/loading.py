@@ -1,12 +1,12 @@
-"""A backend of fake models and an assembler around them: a loader whose every stage a test can hold or make fail."""
+"""Fake backend, assembler and sources: loads whose every stage a test can hold, count and make fail."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -15,10 +15,16 @@ from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.inference.feed import Feed
 from mlserve.inference.runner import Runner
 from mlserve.serving import loader as loader_module
-from mlserve.serving.loader import Assembled, Version
-from tests.support.models import FakeModel
+from mlserve.serving.events import Event
+from mlserve.serving.loader import Assembled, Loader, Version
+from mlserve.serving.parts import Role
+from mlserve.serving.servable import Settings
+from mlserve.serving.source import Source
+from tests.support.models import PATIENCE_S, FakeModel
+from tests.support.sources import FakeSource, FakeWatch
 
 Action = Callable[[], object]
+AnEvent = TypeVar("AnEvent", bound=Event)
 
 
 def model_config(**members: Any) -> ModelConfig:
@@ -82,3 +88,52 @@ class FakeAssembler:
         feed = Feed(version.model.signature, version.interface.serving)
         runner = Runner(version.config.id, version.model, feed, threads=1, max_queued_rows=100)
         return Assembled(runner, runner.close, self.warnings)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """For what tells nobody when it happens."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110  # as said
+            await asyncio.sleep(0.001)
+
+
+class Stage:
+    """What a servable or a manager needs, made of fakes. ``sources`` are those of models, by URL."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, drain_s: float = 30.0) -> None:
+        self.folder = folder
+        self.backend = install(FakeBackend(), monkeypatch)
+        self.assembler = FakeAssembler()
+        self.loader = Loader(self.assembler)
+        self.watch = FakeWatch()
+        self.sources: dict[str, FakeSource] = {}
+        self.opened: list[FakeSource] = []
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.settings = Settings(
+            copies_in=lambda location, base: folder, drain_s=drain_s, first_retry_s=0.001, open_parts=self._open_parts
+        )
+
+    def source(self, url: str = "m.fake", content: str = "1") -> FakeSource:
+        """The source that models with that URL have from now on."""
+        self.sources[url] = FakeSource(content)
+        return self.sources[url]
+
+    async def event(self, kind: type[AnEvent]) -> AnEvent:
+        """The next event, which must be of that kind."""
+        async with asyncio.timeout(PATIENCE_S):
+            event = await self.events.get()
+        assert isinstance(event, kind), event
+        return event
+
+    async def idle(self, source: FakeSource, looks: int = 1) -> None:
+        """Until ``source`` was looked at that often, and everybody has taken note."""
+        before = source.listings
+        async with asyncio.timeout(PATIENCE_S):
+            while source.listings < before + looks:
+                self.watch.tell()
+                await asyncio.sleep(0)
+
+    def _open_parts(self, config: ModelConfig, base: str, *, timeout_s: float) -> Mapping[Role, Source]:
+        source = self.sources[config.url]
+        self.opened.append(source)
+        return {Role.ARTIFACT: source}
