@@ -28,6 +28,8 @@ WEIGHTS = 2**16
 """Floats in a version: 256 KiB. 270 versions that stayed would be 67 MiB, more than ``GROWTH`` allows any backend."""
 PASSING = 10
 """What may be open for the moment (a folder being listed, a thread on its way out); one a reload would be 270."""
+TIMEOUT_S = 300
+"""A minute for TensorFlow on two idle cores; the rest is for machines that have other things to do."""
 
 Write = Callable[[Path, int], None]
 
@@ -55,6 +57,7 @@ def write_python(folder: Path, number: int) -> None:
     PythonZoo(folder).scale(folder, number)
 
 
+@pytest.mark.timeout(TIMEOUT_S)
 @pytest.mark.parametrize(
     ("write", "artifact", "link", "url"),
     [
@@ -93,7 +96,7 @@ def test_memory_is_where_it_was(tmp_path: Path, write: Write, artifact: str, lin
         env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         check=True,
-        timeout=110,
+        timeout=TIMEOUT_S - 10,
     )
 
     samples = {sample["reloads"]: sample for sample in map(orjson.loads, done.stdout.splitlines())}
