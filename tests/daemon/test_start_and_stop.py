@@ -58,7 +58,7 @@ def test_sigterm_loses_nothing_in_flight(slow_config: Path) -> None:
         callers = [threading.Thread(target=ask, args=(url,)) for _ in range(6)]
         for caller in callers:
             caller.start()
-        daemon.wait_until(lambda: "mlserve_pending_rows{model=\"slow\"} 6.0" in metrics(daemon))
+        daemon.wait_until(lambda: 'mlserve_pending_rows{model="slow"} 6.0' in metrics(daemon))
         daemon.process.send_signal(signal.SIGTERM)
         for caller in callers:
             caller.join()
