@@ -122,6 +122,7 @@ class Loader:
                 load_seconds=time.perf_counter() - start,
                 loaded_at=time.time(),
                 warnings=(*warnings, *assembled.warnings),
+                deterministic=model.deterministic,
             ),
             close=close,
         )
