@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -38,10 +38,12 @@ class ConfigKeeper:
         watch: FolderWatch,
         *,
         poll_s: float = POLL_S,
+        settle: Callable[[Source], Awaitable[object]] = settled,
     ) -> None:
         self._started = self._current = current
         self._apply = apply
         self._poll_s = poll_s
+        self._settle = settle
         self._complaint = ""
         self._source: Source = open_source(
             current.url, ready_file=None, max_bytes=MAX_BYTES, companions=_no_companions, timeout_s=poll_s
@@ -70,7 +72,7 @@ class ConfigKeeper:
     async def refresh(self) -> None:
         """One look: applies a changed, valid file; says what is wrong with any other."""
         try:
-            await settled(self._source)
+            await self._settle(self._source)
             loaded = await asyncio.to_thread(load_config, self._current.url)
         except SetupError as error:
             self._complain(redact_url(str(error)))

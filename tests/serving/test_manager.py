@@ -273,7 +273,7 @@ async def test_a_listener_that_fails_harms_nobody(
 
 
 async def test_closed_while_loading(stage: Stage) -> None:
-    """A stop in the first seconds leaves nothing, loads no further, and tells nobody of models that nobody took away."""
+    """A stop in the first seconds leaves nothing, loads no further, and tells of no removal."""
     with Gate() as gate:
 
         def make() -> FakeModel:
