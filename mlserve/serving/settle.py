@@ -29,10 +29,11 @@ class Listable(Protocol):
 def is_settled(before: Listing | None, now: Listing, unix_time: float, ready_file: str | None = None) -> bool:
     """True if ``now``, taken at ``unix_time`` and :data:`APART_S` after ``before``, can be copied.
 
-    Times in the future prove nothing: then, as where there are no times, two equal listings decide.
+    A ready file is its writer's promise that all is there: it alone decides. Times in the future prove nothing: then,
+    as where there are no times, two equal listings decide.
     """
-    if ready_file is not None and all(file.name != ready_file for file in now.files):
-        return False
+    if ready_file is not None:
+        return any(file.name == ready_file for file in now.files)
     return (now.newest is not None and unix_time - now.newest > QUIET_S) or now == before
 
 
@@ -57,7 +58,7 @@ async def settled(
         before, now = now, await source.listing()
     if is_settled(before, now, clock(), source.ready_file):
         return now
-    raise SourceError(f"{source.url}: not settled after {timeout_s:g} s: {_why(before, now, source.ready_file)}")
+    raise SourceError(f"{source.url}: not settled after {timeout_s:g} s: {_why(before or now, now, source.ready_file)}")
 
 
 def changes(before: Listing, now: Listing) -> str:
@@ -66,7 +67,7 @@ def changes(before: Listing, now: Listing) -> str:
     return ", ".join(moved[:5]) + (f" and {len(moved) - 5} more" if len(moved) > 5 else "")
 
 
-def _why(before: Listing | None, now: Listing, ready_file: str | None) -> str:
-    if before is not None and before != now:
-        return f"{changes(before, now)} still changed"
-    return f"the ready file {ready_file} is not there"
+def _why(before: Listing, now: Listing, ready_file: str | None) -> str:
+    if ready_file is not None:
+        return f"the ready file {ready_file} is not there"
+    return f"{changes(before, now)} still changed"

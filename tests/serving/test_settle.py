@@ -61,10 +61,21 @@ def test_the_decision(before: Listing | None, now: Listing, expected: bool) -> N
     assert is_settled(before, now, 1000.0) is expected
 
 
-def test_a_ready_file_outranks_age() -> None:
-    """An old folder without its ready file is still being written."""
-    assert not is_settled(None, listing(1, 1.0, "model"), 1000.0, "_SUCCESS")
-    assert is_settled(None, listing(1, 1.0, "model", "_SUCCESS"), 1000.0, "_SUCCESS")
+@pytest.mark.parametrize("newest", [1.0, 999.9, 5000.0, None])
+def test_a_ready_file_alone_decides(newest: float | None) -> None:
+    """Without it, an old folder is still being written; with it, a fresh one is complete, and nobody waits."""
+    missing, there = listing(1, newest, "model"), listing(1, newest, "model", "_SUCCESS")
+    assert not is_settled(None, missing, 1000.0, "_SUCCESS")
+    assert not is_settled(missing, missing, 1000.0, "_SUCCESS")
+    assert is_settled(None, there, 1000.0, "_SUCCESS")
+    assert is_settled(missing, there, 1000.0, "_SUCCESS")
+
+
+async def test_a_ready_file_ends_the_wait_at_once() -> None:
+    """Its writer promised that all is there: a second look would only make every reload late."""
+    script = Script(listing(1), listing(2), listing(2, None, "_SUCCESS", "model.onnx"), ready_file="_SUCCESS")
+    assert (await script.settled()).files[0].name == "_SUCCESS"
+    assert script.slept == 2
 
 
 @given(
