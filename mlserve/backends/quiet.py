@@ -21,7 +21,6 @@ CHATTER = re.compile(
 )
 """Information and warnings in the form of absl and of onnxruntime; their errors pass."""
 
-_one_at_a_time = Lock()
 _LAST_LINES_TIMEOUT_S = 1.0
 
 
@@ -35,25 +34,56 @@ def quiet_import(module: str) -> Any:
 
 
 @contextmanager
-def quiet_stderr(drop: re.Pattern[bytes]) -> Iterator[None]:
-    """Within it, lines written to file descriptor 2 whose beginning matches ``drop`` vanish; others pass at once."""
-    with _one_at_a_time:
+def quiet_stderr(drop: re.Pattern[bytes] = CHATTER) -> Iterator[None]:
+    """Within it, lines written to file descriptor 2 whose beginning matches ``drop`` vanish; others pass at once.
+
+    Blocks may overlap, in any threads: the first diverts the descriptor, by its own ``drop``, and the last puts it
+    back. So a quick import need not wait for a slow one.
+    """
+    _diversion.enter(drop)
+    try:
+        yield
+    finally:
+        _diversion.leave()
+
+
+class _Diversion:
+    """Descriptor 2 through a pipe, for as long as anybody is inside."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._stderr = -1
+        self._relay: Thread | None = None
+
+    def enter(self, drop: re.Pattern[bytes]) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._divert(drop)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._relay is not None:
+                os.dup2(self._stderr, 2)
+                # A child process started meanwhile holds the pipe open; the relay then lives, and serves it, as long.
+                self._relay.join(_LAST_LINES_TIMEOUT_S)
+                self._relay = None
+
+    def _divert(self, drop: re.Pattern[bytes]) -> None:
         try:
-            stderr = os.dup(2)
+            self._stderr = os.dup(2)
         except OSError:  # a daemon may have closed it; then there is nothing to keep clean
-            yield
             return
         reader, writer = os.pipe()
         os.dup2(writer, 2)
         os.close(writer)
-        relay = Thread(target=_relay, args=(reader, stderr, drop), name="mlserve-stderr", daemon=True)
-        relay.start()
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            # A child process started meanwhile holds the pipe open; the relay then lives, and serves it, as long.
-            relay.join(_LAST_LINES_TIMEOUT_S)
+        self._relay = Thread(target=_relay, args=(reader, self._stderr, drop), name="mlserve-stderr", daemon=True)
+        self._relay.start()
+
+
+_diversion = _Diversion()
 
 
 def _relay(reader: int, stderr: int, drop: re.Pattern[bytes]) -> None:

@@ -57,3 +57,15 @@ with quiet_stderr(re.compile(b"")):
 def test_what_is_chatter(line: bytes, dropped: bool) -> None:
     """An error would vanish, or a greeting would stay."""
     assert bool(CHATTER.match(line)) is dropped
+
+
+def test_blocks_overlap_and_the_last_puts_the_descriptor_back(capfd: pytest.CaptureFixture[str]) -> None:
+    """A lock instead would make the first ONNX model wait for TensorFlow's long import."""
+    outer, inner = quiet_stderr(re.compile(rb"noise")), quiet_stderr(re.compile(rb"noise"))
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    os.write(2, b"noise, still diverted\nkept\n")
+    inner.__exit__(None, None, None)
+    os.write(2, b"noise, back\n")
+    assert capfd.readouterr().err == "kept\nnoise, back\n"
