@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from mlserve.assemble import Assembler
 from mlserve.config.schema import Config
@@ -17,6 +19,10 @@ from mlserve.serving.manager import Manager
 from mlserve.serving.servable import Settings
 from mlserve.serving.watch import FolderWatch
 
+logger = logging.getLogger("mlserve")
+
+STUCK: Final = 1
+"""Exit code of a process that had to leave a hung model behind."""
 DRAIN_GRACE_S: Final = 1.0
 """A drained version waits this much longer than any request may take."""
 
@@ -44,6 +50,16 @@ async def open_manager(
         yield manager
     finally:
         try:
-            await manager.close()
+            async with asyncio.timeout(drain_s + config.endpoint.shutdown_timeout_ms.total_seconds()):
+                await manager.close()
+        except TimeoutError:
+            logger.error("a model still loads or runs, and nothing can stop it: ending without it")
+            _end_at_once()
         finally:
             await asyncio.to_thread(folders.close)
+
+
+def _end_at_once() -> NoReturn:
+    """Threads that hang in a model would keep the interpreter from exiting; the next start removes our copies."""
+    logging.shutdown()
+    os._exit(STUCK)

@@ -93,6 +93,17 @@ def test_a_second_signal_ends_at_once(slow_config: Path) -> None:
         assert daemon.process.wait(5) == 130
 
 
+def test_a_model_that_hangs_does_not_keep_the_process(slow_config: Path) -> None:
+    """A supervisor would have to kill it, after a minute in which nothing serves."""
+    limits = "Endpoint: {WriteTimeoutMs: 200, ShutdownTimeoutMs: 200}\n"
+    slow_config.write_text(slow_config.read_text() + limits)
+    with running(slow_config) as daemon:
+        assert daemon.get("/v1/api/model/slow/eval?x=600")[0] == 504
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(20) == 1
+    assert "nothing can stop it" in daemon.log[-1]
+
+
 def test_local_copies_are_removed_even_after_a_kill(config: Path, tmp_path: Path) -> None:
     """Copies of models that nobody removes fill the disk, one crash at a time."""
     copies = tmp_path / "tmp"
