@@ -27,6 +27,7 @@ from mlserve.serving.backend_choice import backend_for, backend_named
 from mlserve.serving.deployment import Deployment, Facts, Origin
 from mlserve.serving.generation import generation_digest, generation_number, module_digest
 from mlserve.serving.interface import build_interface, serving_mode, settings_without_effect
+from mlserve.serving.memory import give_back
 from mlserve.serving.parts import Role, model_target, transformer_target
 from mlserve.serving.selftest import self_test
 from mlserve.types import Interface, Predict, Serving
@@ -107,6 +108,7 @@ class Loader:
                 await assembled.close()
             finally:
                 await asyncio.to_thread(remove_copies, artifacts)
+                await asyncio.to_thread(give_back)
 
         return Deployment(
             model_id=origin.config.id,

@@ -17,7 +17,7 @@ from onnx import helper
 
 from mlserve.types import DType
 from tests.support.zoo.onnx import constant, model, save, tensor
-from tests.support.zoo.python import PythonZoo
+from tests.support.zoo.python import write_model
 
 ROOT = Path(__file__).parents[2]
 SETTLED, LAST = 30, 300
@@ -54,7 +54,11 @@ def write_tensorflow(folder: Path, number: int) -> None:
 
 def write_python(folder: Path, number: int) -> None:
     """A class that makes its weights when it is loaded."""
-    PythonZoo(folder).scale(folder, number)
+    body = f"""
+    def load(self, path): self.weights = np.full({WEIGHTS}, {number}, np.float32)
+    def predict(self, inputs): return {{"y": inputs["x"] + self.weights[0]}}
+    """
+    write_model(folder, {"x": "float32[-1]"}, {"y": "float32[-1]"}, body)
 
 
 @pytest.mark.timeout(TIMEOUT_S)
