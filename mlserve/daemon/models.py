@@ -17,7 +17,7 @@ from mlserve.serving.events import Listener
 from mlserve.serving.loader import Loader
 from mlserve.serving.manager import Manager
 from mlserve.serving.servable import Settings
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.watch import FolderWatch
 
 logger = logging.getLogger("mlserve")
 

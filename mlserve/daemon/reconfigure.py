@@ -16,9 +16,9 @@ from mlserve.config.load import LoadedConfig, load_config
 from mlserve.config.redact import redact_url
 from mlserve.config.schema import Config
 from mlserve.errors import SetupError
-from mlserve.serving.settle import settled
-from mlserve.serving.source import Source, open_source
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.settle import settled
+from mlserve.sources.source import Source, open_source
+from mlserve.sources.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from typing import Any
 from mlserve.config.schema import ModelConfig
 from mlserve.contracts.backend import Backend, LoadedModel, LoadOptions
 from mlserve.errors import LoadError, SetupError
-from mlserve.serving.artifact import Artifact
 from mlserve.serving.backend_choice import backend_for, backend_named
 from mlserve.serving.deployment import Deployment, Facts, Origin
 from mlserve.serving.generation import generation_digest, generation_number, module_digest
@@ -30,6 +29,7 @@ from mlserve.serving.interface import build_interface, serving_mode, settings_wi
 from mlserve.serving.memory import give_back
 from mlserve.serving.parts import Role, model_target, transformer_target
 from mlserve.serving.selftest import self_test
+from mlserve.sources.artifact import Artifact
 from mlserve.types import Interface, Predict, Serving
 
 

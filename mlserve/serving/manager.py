@@ -20,7 +20,7 @@ from mlserve.serving.events import Event, Listener, ModelLoaded, ModelRemoved
 from mlserve.serving.loader import Loader
 from mlserve.serving.servable import Servable, Settings
 from mlserve.serving.turns import Turns
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from mlserve.config.load import resolve_url
 from mlserve.config.schema import ModelConfig
 from mlserve.serving.backend_choice import companions
-from mlserve.serving.source import Source, open_source
+from mlserve.sources.source import Source, open_source
 
 
 class Role(StrEnum):

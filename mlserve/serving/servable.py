@@ -18,15 +18,15 @@ from typing import Final, Protocol
 
 from mlserve.config.schema import ModelConfig
 from mlserve.errors import LoadError, NotReady, SetupError
-from mlserve.serving.artifact import Artifact, Listing
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.events import Listener, ModelFailed, ModelLoaded, ModelRecovered
 from mlserve.serving.loader import Loader, origin_of, remove_copies
 from mlserve.serving.parts import Role, open_parts
-from mlserve.serving.settle import settled
-from mlserve.serving.source import Source
 from mlserve.serving.turns import Turns
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.artifact import Artifact, Listing
+from mlserve.sources.settle import settled
+from mlserve.sources.source import Source
+from mlserve.sources.watch import FolderWatch
 
 logger = logging.getLogger(__name__)
 

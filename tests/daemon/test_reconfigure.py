@@ -13,8 +13,8 @@ import pytest
 
 from mlserve.config.load import LoadedConfig, load_config
 from mlserve.daemon.reconfigure import ConfigKeeper
-from mlserve.serving.source import Source
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.source import Source
+from mlserve.sources.watch import FolderWatch
 from tests.support.loading import until
 from tests.support.sources import FakeWatch
 

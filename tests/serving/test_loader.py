@@ -10,10 +10,10 @@ import pytest
 
 from mlserve.config.schema import ModelConfig
 from mlserve.errors import LoadError, MissingPackage
-from mlserve.serving.artifact import Artifact, FileStat, Listing
 from mlserve.serving.deployment import Deployment, State
 from mlserve.serving.loader import Loader, NotByRows, choose_backend, origin_of
 from mlserve.serving.parts import Role
+from mlserve.sources.artifact import Artifact, FileStat, Listing
 from mlserve.types import DType, Serving
 from tests.support.deployments import as_lists, context, rows
 from tests.support.loading import FakeAssembler, FakeBackend, install, model_config

@@ -15,7 +15,7 @@ from mlserve.errors import NotReady, SourceError, UnknownModel
 from mlserve.serving.deployment import State
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRemoved
 from mlserve.serving.manager import Manager
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.watch import FolderWatch
 from tests.support.deployments import as_lists, context, rows
 from tests.support.loading import Stage, model_config, until
 from tests.support.models import FakeModel, Gate

@@ -17,7 +17,7 @@ from mlserve.serving.deployment import Deployment, State
 from mlserve.serving.events import ModelFailed, ModelLoaded, ModelRecovered
 from mlserve.serving.servable import MAX_DRAINING, Servable
 from mlserve.serving.turns import Turns
-from mlserve.serving.watch import FolderWatch
+from mlserve.sources.watch import FolderWatch
 from tests.support.deployments import context, rows
 from tests.support.loading import Stage, model_config, until
 from tests.support.models import FakeModel, Gate

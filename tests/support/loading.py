@@ -19,7 +19,7 @@ from mlserve.serving.events import Event
 from mlserve.serving.loader import Assembled, Loader, Version
 from mlserve.serving.parts import Role
 from mlserve.serving.servable import Settings
-from mlserve.serving.source import Source
+from mlserve.sources.source import Source
 from tests.support.models import PATIENCE_S, FakeModel
 from tests.support.sources import FakeSource, FakeWatch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mlserve.serving.artifact import Artifact
-from mlserve.serving.source import Source, open_source
+from mlserve.sources.artifact import Artifact
+from mlserve.sources.source import Source, open_source
 
 
 def source_for(

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlserve.errors import SetupError
-from mlserve.serving.artifact import Artifact, FileStat, Listing
-from mlserve.serving.source import Source
+from mlserve.sources.artifact import Artifact, FileStat, Listing
+from mlserve.sources.source import Source
 
 LONG_AGO = 1.0
 """Unix time. What moved then is settled at the first look."""
@@ -77,7 +77,7 @@ class FakeSource(Source):
 
 
 class FakeSubscription:
-    """The face of :class:`mlserve.serving.watch.Subscription`."""
+    """The face of :class:`mlserve.sources.watch.Subscription`."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self.moved = asyncio.Event()
@@ -92,7 +92,7 @@ class FakeSubscription:
 
 
 class FakeWatch:
-    """The face of :class:`mlserve.serving.watch.FolderWatch`; ``tell`` is the news."""
+    """The face of :class:`mlserve.sources.watch.FolderWatch`; ``tell`` is the news."""
 
     def __init__(self) -> None:
         self.subscriptions: list[FakeSubscription] = []

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import FileStat, Listing
-from mlserve.serving.place import MAX_FILES, Beat, Sight
+from mlserve.sources.artifact import FileStat, Listing
+from mlserve.sources.place import MAX_FILES, Beat, Sight
 
 _MAX_LINKS: Final = 40
 

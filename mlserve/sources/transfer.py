@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import FileStat
-from mlserve.serving.place import Beat, Place, Readable
+from mlserve.sources.artifact import FileStat
+from mlserve.sources.place import Beat, Place, Readable
 
-_log = logging.getLogger("mlserve.serving.fetch")  # the name of the whole, for those who filter by it
+_log = logging.getLogger("mlserve.sources.fetch")  # the name of the whole, for those who filter by it
 _CHUNK: Final = 1024 * 1024
 _REPORT_EVERY_S: Final = 10.0
 

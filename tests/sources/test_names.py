@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlserve.errors import SourceError
-from mlserve.serving.names import checked_name, is_hidden
+from mlserve.sources.names import checked_name, is_hidden
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,7 @@ def test_what_is_accepted_stays_inside(name: str) -> None:
 
 def test_hidden_is_any_part() -> None:
     """rsync's temporaries and Kubernetes' ``..data`` must not look like models."""
-    assert is_hidden(".model.onnx.Xy") and is_hidden("..data/model") and is_hidden("a/.git/b")
+    assert is_hidden(".model.onnx.Xy")
+    assert is_hidden("..data/model")
+    assert is_hidden("a/.git/b")
     assert not is_hidden("a/b.c")

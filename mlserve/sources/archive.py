@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal, cast
 
 from mlserve.errors import SourceError
-from mlserve.serving.names import checked_name, is_hidden
-from mlserve.serving.place import MAX_FILES, Readable
-from mlserve.serving.transfer import FileHash, Meter, copy_stream
+from mlserve.sources.names import checked_name, is_hidden
+from mlserve.sources.place import MAX_FILES, Readable
+from mlserve.sources.transfer import FileHash, Meter, copy_stream
 
 Kind = Literal["zip", "tar"]
 

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final, Protocol
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import Listing
+from mlserve.sources.artifact import Listing
 
 APART_S: Final = 1.0
 """Time between the two listings that must be equal."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from mlserve.errors import LoadError, SourceError
-from mlserve.serving.fetch import Fetcher, OtherCompanions, Packing
-from mlserve.serving.local import LocalPlace
-from mlserve.serving.place import Beat, Readable, Sight
-from mlserve.serving.worker import Stopped
+from mlserve.sources.fetch import Fetcher, OtherCompanions, Packing
+from mlserve.sources.local import LocalPlace
+from mlserve.sources.place import Beat, Readable, Sight
+from mlserve.sources.worker import Stopped
 from tests.support.model_source import contents, write
 
 

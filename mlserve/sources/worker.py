@@ -17,9 +17,9 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from mlserve.errors import SourceError
-from mlserve.serving.place import Beat
+from mlserve.sources.place import Beat
 
-_log = logging.getLogger("mlserve.serving.worker")
+_log = logging.getLogger("mlserve.sources.worker")
 _GRACE_S: Final = 1.0
 """How long somebody who gives up waits for the thread to notice and clean up."""
 

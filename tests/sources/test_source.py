@@ -15,10 +15,10 @@ import fsspec
 import pytest
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import Artifact
-from mlserve.serving.local import LocalPlace
-from mlserve.serving.settle import settled
-from mlserve.serving.source import open_source
+from mlserve.sources.artifact import Artifact
+from mlserve.sources.local import LocalPlace
+from mlserve.sources.settle import settled
+from mlserve.sources.source import open_source
 from tests.support.model_source import contents, source_for, write
 
 PARTS = {"saved_model.pb": b"graph" * 1000, "variables/index": b"i", "variables/data": b"d" * 50_000}
@@ -248,7 +248,7 @@ async def test_a_file_system_that_hangs(
 ) -> None:
     """A dead mount: an error after the deadline, a line in the log, and close does not wait for it."""
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr("mlserve.serving.worker._GRACE_S", 0.05)
+    monkeypatch.setattr("mlserve.sources.worker._GRACE_S", 0.05)
     gate = Gate(monkeypatch)
     source = source_for(write(tmp_path / "m", PARTS), timeout_s=0.1)
     with pytest.raises(SourceError, match=r"/m: copying gave no sign of life for 0\.1 s"):

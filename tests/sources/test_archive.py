@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlserve.errors import SourceError
-from mlserve.serving.archive import Kind, archive_kind, unpack
-from mlserve.serving.transfer import Meter
+from mlserve.sources.archive import Kind, archive_kind, unpack
+from mlserve.sources.transfer import Meter
 
 MAX_BYTES = 3_000_000
 
@@ -171,7 +171,7 @@ def test_a_name_as_file_and_folder(kind: Kind, names: tuple[str, str], tmp_path:
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_too_many_members(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A million empty files cost inodes, not bytes."""
-    monkeypatch.setattr("mlserve.serving.archive.MAX_FILES", 10)
+    monkeypatch.setattr("mlserve.sources.archive.MAX_FILES", 10)
     members = {f"f{n}": b"" for n in range(11)}
     with pytest.raises(SourceError, match="more than 10 members"):
         unpacked(kind, zipped(members) if kind == "zip" else tarred(members), tmp_path)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import FileStat, Listing
-from mlserve.serving.settle import changes, is_settled, settled
+from mlserve.sources.artifact import FileStat, Listing
+from mlserve.sources.settle import changes, is_settled, settled
 
 
 def listing(size: int, newest: float | None = None, *names: str) -> Listing:

@@ -1,6 +1,6 @@
 """The contract between a source and where files lie: look at everything, then open single files.
 
-Called by :mod:`mlserve.serving.source` from worker threads only, several at once. Implementations block, keep no state
+Called by :mod:`mlserve.sources.source` from worker threads only, several at once. Implementations block, keep no state
 between calls that a change of the files could make stale, and raise what their library raises; the source turns that
 into a :class:`~mlserve.errors.SourceError`. They raise that error themselves for what they refuse.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from mlserve.serving.artifact import Listing
+from mlserve.sources.artifact import Listing
 
 MAX_FILES: Final = 10_000
 """The most files and folders one artefact may have: a URL that names the root of a bucket stops here."""

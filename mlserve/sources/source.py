@@ -1,7 +1,7 @@
 """A model's URL as something to list, to watch and to copy.
 
 One :class:`Source` per configured model, owned by whoever keeps that model: ``listing`` as often as it likes, ``fetch``
-after :func:`~mlserve.serving.settle.settled` said so, ``close`` once. Nothing here retries; a failure is a
+after :func:`~mlserve.sources.settle.settled` said so, ``close`` once. Nothing here retries; a failure is a
 :class:`~mlserve.errors.SourceError` and the caller comes back later. Where a URL leads is in ``local.py`` and
 ``remote.py``, an attempt at a copy in ``fetch.py``, unpacking in ``archive.py``.
 """
@@ -20,17 +20,17 @@ from fsspec.implementations.local import LocalFileSystem
 
 from mlserve.config.redact import redact_url
 from mlserve.errors import MlserveError, SourceError
-from mlserve.serving.archive import archive_kind
-from mlserve.serving.artifact import Artifact, Listing
-from mlserve.serving.fetch import Companions, Fetcher, OtherCompanions, Packing
-from mlserve.serving.local import LocalPlace
-from mlserve.serving.names import checked_name
-from mlserve.serving.place import Beat, Place
-from mlserve.serving.remote import RemotePlace
-from mlserve.serving.settle import settled
-from mlserve.serving.worker import Worker
+from mlserve.sources.archive import archive_kind
+from mlserve.sources.artifact import Artifact, Listing
+from mlserve.sources.fetch import Companions, Fetcher, OtherCompanions, Packing
+from mlserve.sources.local import LocalPlace
+from mlserve.sources.names import checked_name
+from mlserve.sources.place import Beat, Place
+from mlserve.sources.remote import RemotePlace
+from mlserve.sources.settle import settled
+from mlserve.sources.worker import Worker
 
-_log = logging.getLogger("mlserve.serving.source")
+_log = logging.getLogger("mlserve.sources.source")
 
 _ROUNDS: Final = 3
 """How often a fetch may start over because the file turned out to need others than before."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import watchfiles
 
-from mlserve.serving.watch import FolderWatch, Subscription
+from mlserve.sources.watch import FolderWatch, Subscription
 from tests.support.model_source import write
 
 LIMIT_S = 2.0
@@ -194,7 +194,7 @@ async def test_close_while_hung(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dead mount must not hold up the shutdown."""
-    monkeypatch.setattr("mlserve.serving.watch._CLOSE_S", 0.05)
+    monkeypatch.setattr("mlserve.sources.watch._CLOSE_S", 0.05)
     release = threading.Event()
 
     def hanging(*_: str, **__: Any) -> Iterator[Collection[tuple[Any, str]]]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import watchfiles
 
-_log = logging.getLogger("mlserve.serving.watch")
+_log = logging.getLogger("mlserve.sources.watch")
 _TICK_MS: Final = 250
 """How often the thread looks whether a folder came, went, or was replaced by another of the same name."""
 _POLL_S: Final = 1.0

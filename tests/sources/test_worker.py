@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from mlserve.errors import SourceError
-from mlserve.serving.place import Beat
-from mlserve.serving.worker import Stopped, Worker
+from mlserve.sources.place import Beat
+from mlserve.sources.worker import Stopped, Worker
 
 
 class Hanging:

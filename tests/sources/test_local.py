@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import Listing
-from mlserve.serving.local import LocalPlace
+from mlserve.sources.artifact import Listing
+from mlserve.sources.local import LocalPlace
 from tests.support.model_source import write
 
 
@@ -156,7 +156,7 @@ def test_pipes_and_sockets_are_refused_unopened(tmp_path: Path, as_root: bool) -
 
 def test_a_folder_of_everything_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``URL: /`` must be an error, not a crawl."""
-    monkeypatch.setattr("mlserve.serving.local.MAX_FILES", 10)
+    monkeypatch.setattr("mlserve.sources.local.MAX_FILES", 10)
     write(tmp_path, {f"d{n}/f": b"" for n in range(6)})
     with pytest.raises(SourceError, match="more than 10 files"):
         look(tmp_path)

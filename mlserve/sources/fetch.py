@@ -1,7 +1,7 @@
 """One attempt at a whole, private copy: look, copy or unpack, ask for companions, look again.
 
-Runs in worker threads, started by :mod:`mlserve.serving.source`. Either everything stood still and an
-:class:`~mlserve.serving.artifact.Artifact` comes out, or the copy is removed and an error says why.
+Runs in worker threads, started by :mod:`mlserve.sources.source`. Either everything stood still and an
+:class:`~mlserve.sources.artifact.Artifact` comes out, or the copy is removed and an error says why.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlserve.errors import SourceError
-from mlserve.serving.archive import Kind, unpack
-from mlserve.serving.artifact import Artifact, Listing
-from mlserve.serving.names import checked_name
-from mlserve.serving.place import Beat, Place, Sight
-from mlserve.serving.settle import changes
-from mlserve.serving.transfer import FileHash, Meter, copy_files, digest
+from mlserve.sources.archive import Kind, unpack
+from mlserve.sources.artifact import Artifact, Listing
+from mlserve.sources.names import checked_name
+from mlserve.sources.place import Beat, Place, Sight
+from mlserve.sources.settle import changes
+from mlserve.sources.transfer import FileHash, Meter, copy_files, digest
 
 Companions = Callable[[Path], Sequence[str]]
 """Which other files, relative to its folder, the single file at this local path cannot be loaded without. Blocks."""

@@ -18,9 +18,9 @@ import aiohttp
 import fsspec
 
 from mlserve.errors import MissingPackage, SourceError
-from mlserve.serving.artifact import FileStat, Listing
-from mlserve.serving.names import checked_name, is_hidden
-from mlserve.serving.place import MAX_FILES, Beat, Readable, Sight
+from mlserve.sources.artifact import FileStat, Listing
+from mlserve.sources.names import checked_name, is_hidden
+from mlserve.sources.place import MAX_FILES, Beat, Readable, Sight
 
 _HTTP: Final = frozenset({"http", "https"})
 _EXTRAS: Final = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs")}

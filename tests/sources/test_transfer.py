@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlserve.errors import SourceError
-from mlserve.serving.artifact import FileStat
-from mlserve.serving.place import Beat, Readable, Sight
-from mlserve.serving.transfer import FileHash, Meter, copy_files, copy_stream, digest
+from mlserve.sources.artifact import FileStat
+from mlserve.sources.place import Beat, Readable, Sight
+from mlserve.sources.transfer import FileHash, Meter, copy_files, copy_stream, digest
 
 
 class Fixed:
@@ -70,7 +70,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_long_copies_report_every_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
     """Half an hour of silence looks like a hang; a line per chunk drowns the log."""
-    caplog.set_level(logging.INFO, "mlserve.serving.fetch")
+    caplog.set_level(logging.INFO, "mlserve.sources.fetch")
     now = [0.0]
     counter = Meter("s3://b/m", total=400, max_bytes=1000, beat=lambda: None, clock=lambda: now[0])
     for _ in range(25):
