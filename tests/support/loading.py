@@ -93,7 +93,7 @@ class FakeAssembler:
 async def until(condition: Callable[[], bool]) -> None:
     """For what tells nobody when it happens."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  # as said
+        while not condition():  # as said
             await asyncio.sleep(0.001)
 
 

@@ -75,7 +75,7 @@ class Reloads:
             with self._manager.acquire(deployment.model_id) as acquired:
                 assert acquired is deployment
                 await acquired.predict(rows, Context(time.monotonic() + PATIENCE_S))
-            while event.replaced is not None and event.replaced.state is not State.CLOSED:  # noqa: ASYNC110 # no event tells
+            while event.replaced is not None and event.replaced.state is not State.CLOSED:  # no event tells
                 await asyncio.sleep(_STEP_S)
         assert not self._failed, self._failed
 

@@ -50,7 +50,7 @@ class Gate:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5.0):
-        while not condition():  # noqa: ASYNC110 - what is waited for is inside the server and sets no event
+        while not condition():
             await asyncio.sleep(0.001)
 
 
