@@ -65,7 +65,7 @@ async def _try(loaded: LoadedConfig) -> tuple[list[_Result], list[str]]:
     except SetupError as error:
         problems.append(one_line(f"{loaded.url}: {error}"))
     async with open_watch() as watch, open_manager(loaded.config, Metrics(), watch) as manager:
-        manager.apply(loaded.config.models, loaded.base)
+        manager.apply(loaded.config.wanted_models(), loaded.base)
         await manager.first_attempts()
         return [_result(loaded, status) for status in manager.statuses], problems
 

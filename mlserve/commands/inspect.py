@@ -76,7 +76,7 @@ def _parsed(entry: Mapping[str, Any]) -> LoadedConfig:
 async def _load(loaded: LoadedConfig) -> tuple[Deployment, dict[str, Any] | None]:
     """The model, closed again, and a test row that it answers if one can be made up."""
     async with open_watch() as watch, open_manager(loaded.config, Metrics(), watch) as manager:
-        manager.apply(loaded.config.models, loaded.base)
+        manager.apply(loaded.config.wanted_models(), loaded.base)
         await manager.first_attempts()
         status = manager.statuses[0]
         if status.deployment is None:

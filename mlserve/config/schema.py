@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from mlserve.config.masking import redact_value
 from mlserve.config.units import Microseconds, Milliseconds, Nanoseconds, Seconds, parse_duration
@@ -225,6 +225,13 @@ class ModelConfig(Section):
     reload_timeout_seconds: int | None = None
     continue_on_recover: bool | None = None
 
+    _store: DatastoreConfig | None = PrivateAttr(default=None)
+
+    @property
+    def store(self) -> DatastoreConfig | None:
+        """The datastore that ``DataStore`` names; set on models from :meth:`Config.wanted_models`."""
+        return self._store
+
     @model_validator(mode="before")
     @classmethod
     def _platform_is_a_backend(cls, data: Any) -> Any:
@@ -340,3 +347,18 @@ class Config(Section):
     tls: TLSConfig | None = None
     allowed_subnet: tuple[str, ...] = ()
     profiler_port: int | None = None
+
+    def wanted_models(self) -> tuple[ModelConfig, ...]:
+        """The models, each with what it shares with others filled in, so that one value says all that shapes it.
+
+        That is its datastore, and ``GlobalBatching`` where it has no ``Batch`` of its own. Two models that are equal
+        here need no reload.
+        """
+        stores = {store.id: store for store in self.datastores}
+        models = []
+        for model in self.models:
+            batch = model.batch or self.global_batching
+            filled = model.model_copy(update={"batch": batch} if batch else None)
+            filled._store = stores.get(model.data_store or "")  # noqa: SLF001  # this class fills what that one shows
+            models.append(filled)
+        return tuple(models)

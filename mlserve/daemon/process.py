@@ -75,11 +75,11 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
 
         def apply(changed: LoadedConfig) -> None:
             admin.configure(changed)
-            manager.apply(changed.config.models, changed.base)
+            manager.apply(changed.config.wanted_models(), changed.base)
 
         keeper = ConfigKeeper(loaded, apply, watch)
         stack.push_async_callback(keeper.close)
-        manager.apply(loaded.config.models, loaded.base)
+        manager.apply(loaded.config.wanted_models(), loaded.base)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keeper.wake)
         async with _owned(keeper.run(), "configuration"):
             code = await _until_stopped(manager, options, stop, base_url)

@@ -179,7 +179,7 @@ class Manager:
 
 def _same(one: ModelConfig, other: ModelConfig) -> bool:
     """Equal, where ``Default: .nan`` equals itself."""
-    return one == other or repr(one.model_dump()) == repr(other.model_dump())
+    return one == other or (one.store == other.store and repr(one.model_dump()) == repr(other.model_dump()))
 
 
 def _report(task: asyncio.Task[None]) -> None:

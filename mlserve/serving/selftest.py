@@ -6,17 +6,15 @@ row may be one that the model rightly refuses, so only a configured ``Test`` can
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from random import Random
 from typing import Any, Final
 
 from mlserve.config.schema import ModelConfig, TestConfig
 from mlserve.errors import InferenceFailed, LoadError, RequestError
 from mlserve.types import Context, InputField, Interface, Predict, Rows, Serving
-from mlserve.values import plain_row, rows_from_values
+from mlserve.values import agrees, plain_row, rows_from_values
 
 MAX_TEST_ROWS: Final = 10_000
 
@@ -85,25 +83,6 @@ def _in_words(error: RequestError) -> str:
     if isinstance(error, InferenceFailed) and error.__cause__ is not None:
         return f"the run failed: {type(error.__cause__).__name__}: {error.__cause__}"
     return str(error)
-
-
-def agrees(found: object, expected: object, tolerance: float) -> bool:
-    """Equal, numbers within ``tolerance`` (relative or absolute, whichever is wider); ``None`` stands for NaN."""
-    if isinstance(found, Mapping) and isinstance(expected, Mapping):
-        return found.keys() == expected.keys() and all(agrees(found[k], expected[k], tolerance) for k in found)
-    if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
-        return len(found) == len(expected) and all(map(agrees, found, expected, [tolerance] * len(found)))
-    if isinstance(found, float) and expected is None:
-        return not math.isfinite(found)
-    if found == expected or not (isinstance(found, int | float) and isinstance(expected, int | float)):
-        return found == expected
-    if isinstance(found, int) and isinstance(expected, int):  # exact: doubles do not hold every int64
-        return abs(found - expected) <= Fraction(tolerance) * max(abs(found), abs(expected), 1)
-    try:
-        both_nan = math.isnan(found) and math.isnan(expected)
-        return both_nan or math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance)
-    except OverflowError:  # an integer that no double comes near
-        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ hold. This is the one place that knows how such values fit a dtype and a shape.
 
 from __future__ import annotations
 
+from mlserve.values.agree import agrees
 from mlserve.values.defaults import default_row
 from mlserve.values.names import refuse_names
 from mlserve.values.nesting import depth_of
@@ -14,6 +15,7 @@ from mlserve.values.rows import rows_from_values
 from mlserve.values.show import example, shown
 
 __all__ = [
+    "agrees",
     "count_non_finite",
     "default_row",
     "depth_of",
