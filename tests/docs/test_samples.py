@@ -147,7 +147,7 @@ class Reader:
     def _make(self, step: Step) -> None:
         """Setting up anew takes minutes, so make is asked for its plan; serve's must end with how our daemon began."""
         plan = subprocess.run(
-            ["bash", "-c", f"make --dry-run {step.command.removeprefix('make ')}"],
+            ["bash", "-c", f"make --no-print-directory --dry-run {step.command.removeprefix('make ')}"],
             capture_output=True,
             text=True,
             cwd=ROOT,
