@@ -183,15 +183,15 @@ class CacheUse(StrEnum):
 class Context:
     """What travels beside the rows of one request. ``deadline`` counts as :func:`time.monotonic` does.
 
-    ``cache_status`` is written on the way: how the cache took part, in the words of RFC 9211. ``abandoned`` is set when
-    nobody waits for the answer any more: rows that have not begun to run need not.
+    ``cache_status`` is written on the way: how the cache took part, in the words of RFC 9211. ``begun`` is set by
+    whoever starts to run the rows: from then on they are finished and stored, whoever stops waiting for them.
     """
 
     deadline: float
     request_id: str = ""
     cache: CacheUse = CacheUse.NORMAL
     cache_status: str = ""
-    abandoned: bool = False
+    begun: bool = False
 
 
 Predict = Callable[[Rows, Context], Awaitable[Rows]]

@@ -5,20 +5,18 @@ at the end of the loop's current step, so that requests which arrived together r
 Requests with more rows than a batch may have are split and put together again.
 
 The batcher owns the task of each run. A caller that leaves takes its rows out of the line, or, if they already run,
-just does not get the answer. When a batch of several requests fails, each runs again alone, once, and only those that
-fail then get the error.
+just does not get the answer: what has begun is finished. When a batch of several requests fails, each runs again
+alone, once, and only those that fail then get the error.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from math import ceil, inf
 from time import monotonic
 
-import numpy as np
-
+from mlserve.batching.line import Line, Piece, Request, joined, kind_of
 from mlserve.batching.window import BatchPolicy, seconds_to_wait
 from mlserve.errors import DeadlineExceeded, NotReady, Overloaded
 from mlserve.types import Context, Predict, Rows
@@ -27,16 +25,12 @@ QueueObserver = Callable[[float], None]
 """Told the seconds that the rows of a request waited for their run."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    rows: Rows
-    context: Context
-    arrived: float
-    answer: asyncio.Future[Rows]
-
-
 class Batcher:
-    """One per deployment. Call it, then :meth:`close` it once its callers have left."""
+    """One per deployment. Call it, then :meth:`close` it once its callers have left.
+
+    ``clock`` tells the time that deadlines are counted in. The loop's timers are told in whole milliseconds, rounded
+    up, for no loop knows finer ones: a shorter window would be asked for again and again.
+    """
 
     def __init__(
         self,
@@ -45,15 +39,18 @@ class Batcher:
         policy: BatchPolicy,
         *,
         observe_queue: QueueObserver = lambda seconds: None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model_id = model_id
         self._predict = predict
         self._policy = policy
         self._observe_queue = observe_queue
-        self._lines: dict[Hashable, deque[_Waiting]] = {}
+        self._clock = clock
+        self._lines: dict[Hashable, Line] = {}
         self._queued_rows = 0
         self._runs: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.Handle | None = None
+        self._flush_soon: asyncio.Handle | None = None
+        self._window: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -65,145 +62,178 @@ class Batcher:
         """Raises ``Overloaded`` if the line is full, ``DeadlineExceeded``, and what the ``Predict`` behind raises."""
         if self._closed:
             raise NotReady(f"{self._model_id} is closing")
+        if not rows.count:
+            return await self._predict(rows, context)
+        now = self._clock()
+        if context.deadline <= now:
+            raise DeadlineExceeded(f"the deadline passed before {self._model_id} began")
         if self._queued_rows and self._queued_rows + rows.count > self._policy.max_queued_rows:
             raise Overloaded(
                 f"{self._model_id} has {self._queued_rows} rows waiting; its limit is {self._policy.max_queued_rows}"
             )
-        pieces = [
-            self._enqueue(rows if rows.count <= self._policy.max_rows else rows.take(piece), context)
-            for piece in self._pieces(rows.count)
-        ]
+        loop = asyncio.get_running_loop()
+        pieces = self._split(rows)
+        request = Request(context, now, loop.create_future(), [None] * len(pieces), len(pieces))
+        line = self._line_for(rows)
+        waiting = [Piece(piece, request, index) for index, piece in enumerate(pieces)]
+        for piece in waiting:
+            line.add(piece)
+        self._queued_rows += rows.count
         self._schedule()
+        timer = loop.call_at(context.deadline, self._expire, request)
         try:
-            async with asyncio.timeout_at(context.deadline):
-                answers = [await piece.answer for piece in pieces]
-        except TimeoutError:
-            raise DeadlineExceeded(f"{self._model_id} did not answer before the deadline") from None
+            await request.done
+        except BaseException:
+            self._withdraw(line, waiting)
+            raise
         finally:
-            for piece in pieces:
-                self._forget(piece)
-        return answers[0] if len(answers) == 1 else _joined(answers)
+            timer.cancel()
+        return joined([answer for answer in request.answers if answer is not None])
 
     async def close(self) -> None:
         """Refuses new rows, fails those in line, waits for the runs in progress."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._flush_soon, self._window):
+            if handle is not None:
+                handle.cancel()
         for line in self._lines.values():
-            for waiting in line:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(NotReady(f"{self._model_id} is closing"))
+            for piece in line.pieces:
+                piece.request.fail(NotReady(f"{self._model_id} is closing"))
         self._lines.clear()
         self._queued_rows = 0
         if self._runs:
             await asyncio.wait(self._runs)
 
-    def _pieces(self, count: int) -> Sequence[slice]:
+    def _split(self, rows: Rows) -> Sequence[Rows]:
         size = self._policy.max_rows
-        return [slice(start, min(start + size, count)) for start in range(0, count, size)] or [slice(0, 0)]
+        if rows.count <= size:
+            return (rows,)
+        return [rows.take(slice(start, min(start + size, rows.count))) for start in range(0, rows.count, size)]
 
-    def _enqueue(self, rows: Rows, context: Context) -> _Waiting:
-        waiting = _Waiting(rows, context, monotonic(), asyncio.get_running_loop().create_future())
-        self._lines.setdefault(_kind(rows), deque()).append(waiting)
-        self._queued_rows += rows.count
-        return waiting
+    def _line_for(self, rows: Rows) -> Line:
+        kind = kind_of(rows)
+        line = self._lines.get(kind)
+        if line is None:
+            line = self._lines[kind] = Line(kind)
+        return line
 
-    def _forget(self, waiting: _Waiting) -> None:
-        """The caller has gone, or has its answer: rows still in line are dropped when their turn comes."""
-        if not waiting.answer.done():
-            waiting.answer.cancel()
-        elif not waiting.answer.cancelled():
-            waiting.answer.exception()  # retrieved, whether or not anybody waited for this piece
+    def _expire(self, request: Request) -> None:
+        request.fail(DeadlineExceeded(f"{self._model_id} did not answer before the deadline"))
+
+    def _withdraw(self, line: Line, pieces: Sequence[Piece]) -> None:
+        """The caller has gone, or has its error: what still stands in line leaves it, and its room is free at once."""
+        if self._closed:
+            return
+        for piece in pieces:
+            self._take_out(line, piece)
+
+    def _take_out(self, line: Line, piece: Piece) -> None:
+        if line.remove(piece):
+            self._queued_rows -= piece.rows.count
+            if not line.pieces:
+                del self._lines[line.kind]
 
     def _schedule(self) -> None:
-        if self._timer is not None or self._closed:
+        """Called whenever a line or the number of runs has changed."""
+        if self._flush_soon is not None or self._closed or not self._lines or len(self._runs) >= self._policy.max_runs:
             return
-        oldest = min((line[0].arrived for line in self._lines.values()), default=0.0)
-        delay = seconds_to_wait(
-            self._policy,
-            queued_rows=self._queued_rows,
-            oldest_age_s=monotonic() - oldest,
-            runs=len(self._runs),
-        )
-        if delay is None:
-            return
+        delay, _ = self._next_line()
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(delay, self._flush) if delay else loop.call_soon(self._flush)
+        if delay == 0.0:
+            self._flush_soon = loop.call_soon(self._flush)
+        else:
+            self._window = loop.call_later(ceil(delay * 1000 - 0.001) / 1000, self._flush)
+
+    def _next_line(self) -> tuple[float, Line]:
+        """The line that goes first and the seconds until it does; of those that may go now, that of the oldest row."""
+        if not self._policy.wait_s and not self._policy.increment_max:
+            return 0.0, min(self._lines.values(), key=lambda line: line.first.request.arrived)
+        now, runs = self._clock(), len(self._runs)
+
+        def turn(line: Line) -> tuple[float, float]:
+            arrived = line.first.request.arrived
+            delay = seconds_to_wait(self._policy, rows=line.rows, oldest_age_s=now - arrived, runs=runs)
+            return inf if delay is None else delay, arrived
+
+        line = min(self._lines.values(), key=turn)
+        return turn(line)[0], line
 
     def _flush(self) -> None:
-        self._timer = None
-        batch = self._next_batch()
-        if batch:
-            run = asyncio.get_running_loop().create_task(self._run(batch), name=f"batch {self._model_id}")
-            self._runs.add(run)
-            run.add_done_callback(self._ended)
+        self._flush_soon = self._window = None
+        while self._lines and len(self._runs) < self._policy.max_runs:
+            delay, line = self._next_line()
+            if delay:
+                break
+            batch = self._next_batch(line)
+            if batch:
+                run = asyncio.get_running_loop().create_task(self._run(batch), name=f"batch {self._model_id}")
+                self._runs.add(run)
+                run.add_done_callback(self._ended)
         self._schedule()
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         self._runs.discard(run)
         self._schedule()
 
-    def _next_batch(self) -> list[_Waiting]:
-        """The oldest row's line, as far as a batch goes; rows whose caller left or whose time is up are dropped."""
-        batch: list[_Waiting] = []
+    def _next_batch(self, line: Line) -> list[Piece]:
+        """The front of ``line`` as far as a batch goes; rows whose caller left or whose time is up are dropped."""
+        batch: list[Piece] = []
         rows = 0
-        now = monotonic()
-        while self._lines and not batch:
-            kind, line = min(self._lines.items(), key=lambda item: item[1][0].arrived)
-            while line and rows + line[0].rows.count <= self._policy.max_rows:
-                waiting = line.popleft()
-                self._queued_rows -= waiting.rows.count
-                if waiting.context.deadline <= now or waiting.context.abandoned:
-                    _fail(waiting, DeadlineExceeded("dropped before it ran: nobody waits for it any more"))
-                if waiting.answer.done():
-                    continue
-                batch.append(waiting)
-                rows += waiting.rows.count
-            if not line:
-                del self._lines[kind]
+        now = self._clock()
+        while line.pieces:
+            piece = line.first
+            if rows + piece.rows.count > self._policy.max_rows:
+                break
+            self._take_out(line, piece)
+            request = piece.request
+            if request.context.deadline <= now:
+                self._expire(request)
+            if not request.done.done():
+                request.context.begun = True
+                batch.append(piece)
+                rows += piece.rows.count
         return batch
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        now = monotonic()
-        for waiting in batch:
-            self._observe_queue(now - waiting.arrived)
+    async def _run(self, batch: list[Piece]) -> None:
         try:
+            now = self._clock()
+            for piece in batch:
+                self._observe_queue(now - piece.request.arrived)
             await self._answer(batch)
+        except (
+            NotReady,
+            Overloaded,
+            DeadlineExceeded,
+        ) as error:  # says nothing about any row: alone would be no better
+            for piece in batch:
+                piece.request.fail(error)
         except Exception as error:
             if len(batch) == 1:
-                _fail(batch[0], error)
-                return
-            for waiting in batch:
-                if not waiting.answer.done():
-                    try:
-                        await self._answer([waiting])
-                    except Exception as own:
-                        _fail(waiting, own)
+                batch[0].request.fail(error)
+            else:
+                await self._answer_alone(batch)
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
-        rows = batch[0].rows if len(batch) == 1 else _joined([waiting.rows for waiting in batch])
-        latest = max(waiting.context.deadline for waiting in batch)
-        request_id = batch[0].context.request_id if len(batch) == 1 else ""
-        answer = await self._predict(rows, Context(deadline=latest, request_id=request_id))
+    async def _answer_alone(self, batch: list[Piece]) -> None:
+        for piece in batch:
+            if not piece.request.done.done():
+                try:
+                    await self._answer([piece])
+                except Exception as error:
+                    piece.request.fail(error)
+
+    async def _answer(self, batch: list[Piece]) -> None:
+        # No deadline of its own: each caller minds its own, and a thread that computes cannot be stopped.
+        if len(batch) == 1:
+            piece = batch[0]
+            context = Context(inf, piece.request.context.request_id)
+            piece.request.put(piece.index, await self._predict(piece.rows, context))
+            return
+        answer = await self._predict(joined([piece.rows for piece in batch]), Context(inf))
         start = 0
-        for waiting in batch:
-            end = start + waiting.rows.count
-            if not waiting.answer.done():
-                whole = len(batch) == 1
-                waiting.answer.set_result(answer if whole else answer.take(slice(start, end)))
+        for piece in batch:
+            end = start + piece.rows.count
+            piece.request.put(piece.index, answer.take(slice(start, end)))
             start = end
-
-
-def _kind(rows: Rows) -> Hashable:
-    """Rows of one kind can share a run."""
-    return tuple((column.dtype, column.shape[1:]) for column in rows.columns.values())
-
-
-def _joined(parts: Sequence[Rows]) -> Rows:
-    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    return Rows(columns, sum(part.count for part in parts))
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)

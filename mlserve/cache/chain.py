@@ -6,15 +6,17 @@ the generation, so entries of another version cannot be found, let alone answere
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from random import Random
 from time import monotonic
 from typing import Final
 
-from mlserve.cache.flight import Flight
+from mlserve.cache.flight import Flight, arrival
 from mlserve.cache.key import KeyMaker
-from mlserve.cache.payload import NotDecodable, NotEncodable, decode
+from mlserve.cache.merge import Part, Unjoinable, merged
+from mlserve.cache.payload import NotDecodable, NotEncodable, decode, encode
 from mlserve.contracts.memory import Memory
 from mlserve.errors import DeadlineExceeded, NotCached, NotReady
 from mlserve.types import CacheUse, Context, Interface, Predict, Rows
@@ -22,14 +24,24 @@ from mlserve.types import CacheUse, Context, Interface, Predict, Rows
 logger = logging.getLogger(__name__)
 
 Observe = Callable[[str, str, int], None]
-"""Told (tier, result, rows) of every lookup; result is ``hit``, ``miss``, ``error`` or ``skipped``."""
+"""Told (tier, result, rows) of every lookup; result is ``hit``, ``miss``, ``expired``, ``error`` or ``skipped``."""
 
 JITTER: Final = 0.1
 """Lives are shortened by up to this share, so that entries stored together do not expire together."""
 
+PREFIX_BYTES: Final = 16
+"""As much of the generation as stands in front of every key."""
+
+
+class _NeighbourFailed(Exception):
+    """A run that we joined failed, perhaps for rows in it that are not ours."""
+
 
 class CacheChain:
-    """One deployment's chain. Call it, then :meth:`close` it once its callers have left."""
+    """One deployment's chain. Call it, then :meth:`close` it once its callers have left.
+
+    ``generation`` is in hex. ``observe_joined`` is told how many rows waited for a run that was already in progress.
+    """
 
     def __init__(
         self,
@@ -40,141 +52,190 @@ class CacheChain:
         memory: Memory,
         ttl_s: float,
         observe: Observe = lambda tier, result, rows: None,
+        observe_joined: Callable[[int], None] = lambda rows: None,
         random: Random | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.prefix = bytes.fromhex(generation[:32])
+        self.prefix = bytes.fromhex(generation[: 2 * PREFIX_BYTES])
         self._predict = predict
         self._keys = KeyMaker(interface)
         self._memory = memory
         self._ttl_s = ttl_s
         self._observe = observe
+        self._observe_joined = observe_joined
         self._random = random or Random()  # noqa: S311  # spreads expiries, guards nothing
+        self._clock = clock
         self._flights: dict[bytes, Flight] = {}
+        self._running: set[asyncio.Task[Rows]] = set()
         self._closed = False
         self._uncacheable = False
 
     def keys(self, rows: Rows) -> list[bytes]:
         """The full keys of ``rows``, generation in front."""
         prefix = self.prefix
-        return [prefix + key.encode("utf-8", "surrogateescape") for key in self._keys.keys(rows)]
+        return [prefix + key.encode("utf-8", "surrogatepass") for key in self._keys.keys(rows)]
 
     async def __call__(self, rows: Rows, context: Context) -> Rows:
         """Raises ``NotCached`` for a caller that wants nothing computed, and what the ``Predict`` behind raises."""
-        if self._closed:
-            raise NotReady("the version is closing")
-        if context.cache is CacheUse.NO_STORE or self._uncacheable:
+        if context.cache is CacheUse.NO_STORE or self._uncacheable or not rows.count:
             return await self._bypass(rows, context)
         keys = self.keys(rows)
+        join = context.cache is not CacheUse.NO_CACHE
         while True:
             try:
-                return await self._answer(keys, rows, context)
-            except NotDecodable:
-                # Rows of one request whose entries have different layouts: only a run of their own joins them.
+                return await self._answer(keys, rows, context, join=join)
+            except Unjoinable:
+                # Rows of one request whose answers have different shapes: only a run of their own joins them.
                 return await self._bypass(rows, context)
-            except NotEncodable as error:
-                self._uncacheable = True
-                logger.warning("an answer cannot be cached (%s): the cache of this version is off", error)
-                return await self._bypass(rows, context)
+            except _NeighbourFailed:
+                join = False
             except DeadlineExceeded:
-                # A flight that we joined ended at the deadline of those who were in it before us.
-                if monotonic() >= context.deadline:
+                # A flight that we joined ended long after the deadline of those who were in it before us.
+                if self._clock() >= context.deadline:
                     raise
 
+    async def close(self) -> None:
+        """Refuses new rows; waits for flights, also for those that outlived their callers."""
+        self._closed = True
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def _bypass(self, rows: Rows, context: Context) -> Rows:
+        self._refuse_if_closed()
         self._observe("memory", "skipped", rows.count)
         context.cache_status = "mlserve; fwd=bypass"
         return await self._predict(rows, context)
 
-    async def close(self) -> None:
-        """Waits for flights that outlived their callers."""
-        self._closed = True
-        for flight in set(self._flights.values()):
-            await flight.landed()
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise NotReady("this version of the model is closing")
 
-    async def _answer(self, keys: list[bytes], rows: Rows, context: Context) -> Rows:
-        found = self._look_up(keys, context)
-        missing = [index for index, payload in enumerate(found) if payload is None]
-        if not missing:
-            try:
-                return self._hit(keys, found, context)
-            except NotDecodable:
-                self._observe("memory", "error", len(found))
-                found, missing = [None] * len(keys), list(range(len(keys)))
+    async def _answer(self, keys: list[bytes], rows: Rows, context: Context, *, join: bool) -> Rows:
+        self._refuse_if_closed()
+        hits, missing = self._look_up(keys, context)
+        if not missing and hits is not None:
+            context.cache_status = self._hit_status(keys)
+            return hits[0]
         if context.cache is CacheUse.ONLY_IF_CACHED:
-            raise NotCached(f"{len(missing)} of {len(found)} rows are not cached, and only-if-cached was asked for")
-        return await self._compute(keys, rows, found, missing, context)
+            raise NotCached(f"{len(missing)} of {len(keys)} rows are not cached, and only-if-cached was asked for")
+        own, joined = self._flights_for(keys, rows, missing, context, join=join)
+        context.cache_status = _miss_status(len(keys), len(missing), own, context)
+        flights = {**joined, **own}
+        for failed in await arrival(flights, context.deadline, clock=self._clock):
+            if failed in joined and not failed.place_of.keys() <= set(keys):
+                raise _NeighbourFailed
+            failed.task.result()
+        parts = [] if hits is None else [hits]
+        for flight, places in flights.items():
+            parts.append(_rows_of(flight, [keys[place] for place in places], places))
+        return merged(parts)
 
-    def _look_up(self, keys: Sequence[bytes], context: Context) -> list[bytes | None]:
+    def _look_up(self, keys: Sequence[bytes], context: Context) -> tuple[Part | None, Sequence[int]]:
+        """What is stored, with its places, and the places of what is not."""
         if context.cache is CacheUse.NO_CACHE:
             self._observe("memory", "skipped", len(keys))
-            return [None] * len(keys)
+            return None, range(len(keys))
+        expired = self._memory.expired
         found = [self._memory.get(key) for key in keys]
-        misses = found.count(None)
-        if misses:
-            self._observe("memory", "miss", misses)
-        if misses < len(found):
-            self._observe("memory", "hit", len(found) - misses)
-        return found
+        expired = self._memory.expired - expired
+        present = [place for place, payload in enumerate(found) if payload is not None]
+        hits, errors = self._decoded(found, present)
+        held = () if hits is None else hits[1]
+        misses = len(keys) - len(held) - expired - errors
+        for result, count in (("hit", len(held)), ("miss", misses), ("expired", expired), ("error", errors)):
+            if count:
+                self._observe("memory", result, count)
+        if len(held) == len(keys):
+            return hits, ()
+        known = set(held)
+        return hits, [place for place in range(len(keys)) if place not in known]
 
-    def _hit(self, keys: Sequence[bytes], found: Sequence[bytes | None], context: Context) -> Rows:
-        answer = decode([payload for payload in found if payload is not None])
-        if len(keys) == 1:
-            entry = self._memory.peek(keys[0])
-            context.cache_status = f"memory; hit; ttl={entry[1]:.0f}" if entry else "memory; hit"
-        else:
-            context.cache_status = f'mlserve; detail="memory={len(found)}"'
-        return answer
+    def _decoded(self, found: Sequence[bytes | None], present: Sequence[int]) -> tuple[Part | None, int]:
+        """The rows of the payloads at ``present``, and how many of them cannot be read."""
+        payloads = [payload for payload in found if payload is not None]
+        if not payloads:
+            return None, 0
+        try:
+            return (decode(payloads), present), 0
+        except NotDecodable:
+            readable = [
+                (place, payload) for place, payload in zip(present, payloads, strict=True) if _is_readable(payload)
+            ]
+        if not readable:
+            return None, len(payloads)
+        rows = decode([payload for _, payload in readable])
+        return (rows, [place for place, _ in readable]), len(payloads) - len(readable)
 
-    async def _compute(
-        self, keys: Sequence[bytes], rows: Rows, found: list[bytes | None], missing: Sequence[int], context: Context
-    ) -> Rows:
-        own, joined = self._flights_for(keys, rows, missing, context)
-        context.cache_status = _status(len(keys), len(missing), own, context)
-        computed: dict[bytes, bytes] = {}
-        for flight in joined:
-            _, payloads = await flight.wait(context.deadline)
-            computed.update(zip(flight.keys, payloads, strict=True))
-        if own is not None:
-            answer, payloads = await own.wait(context.deadline)
-            if not joined and own.keys == keys:
-                return answer
-            computed.update(zip(own.keys, payloads, strict=True))
-        return decode([payload or computed[key] for key, payload in zip(keys, found, strict=True)])
+    def _hit_status(self, keys: Sequence[bytes]) -> str:
+        if len(keys) > 1:
+            return f'mlserve; detail="memory={len(keys)}"'
+        entry = self._memory.peek(keys[0])
+        return "memory; hit" if entry is None else f"memory; hit; ttl={int(entry[1])}"
 
     def _flights_for(
-        self, keys: Sequence[bytes], rows: Rows, missing: Sequence[int], context: Context
-    ) -> tuple[Flight | None, list[Flight]]:
-        """A flight of our own for keys that nobody computes yet, and those of others for the rest."""
+        self, keys: Sequence[bytes], rows: Rows, missing: Sequence[int], context: Context, *, join: bool
+    ) -> tuple[dict[Flight, list[int]], dict[Flight, list[int]]]:
+        """A flight of our own for keys that nobody computes yet, those of others for the rest; places for each."""
         fresh: dict[bytes, int] = {}
-        joined: dict[Flight, None] = {}
-        for index in missing:
-            flight = self._flights.get(keys[index])
-            if flight is None or context.cache is CacheUse.NO_CACHE:
-                fresh.setdefault(keys[index], index)
+        joined: dict[Flight, list[int]] = {}
+        ours = []
+        for place in missing:
+            flight = self._flights.get(keys[place]) if join else None
+            if flight is None:
+                fresh.setdefault(keys[place], place)
+                ours.append(place)
             else:
-                joined[flight] = None
-        own = None
-        if fresh:
-            wanted = rows if len(fresh) == rows.count else rows.take(list(fresh.values()))
-            own = Flight(list(fresh), wanted, Context(context.deadline, context.request_id), self._predict, self._store)
-            for key in own.keys:
-                self._flights[key] = own
-            own.when_done(self._land)
-        return own, list(joined)
+                joined.setdefault(flight, []).append(place)
+        if joined:
+            self._observe_joined(len(missing) - len(ours))
+        if not fresh:
+            return {}, joined
+        wanted = rows if len(fresh) == rows.count else rows.take(list(fresh.values()))
+        own = Flight(list(fresh), wanted, context, self._predict, store=self._store, landed=self._land)
+        self._running.add(own.task)
+        own.task.add_done_callback(self._running.discard)
+        self._flights.update(dict.fromkeys(fresh, own))
+        return {own: ours}, joined
 
     def _land(self, flight: Flight) -> None:
-        for key in flight.keys:
+        for key in flight.place_of:
             if self._flights.get(key) is flight:
                 del self._flights[key]
 
-    def _store(self, keys: Sequence[bytes], payloads: Sequence[bytes]) -> None:
-        for key, payload in zip(keys, payloads, strict=True):
-            self._memory.put(key, payload, self._ttl_s * (1 - JITTER * self._random.random()))
+    def _store(self, flight: Flight, answer: Rows) -> None:
+        """Keys that a later flight has taken over are left to it."""
+        try:
+            payloads = encode(answer)
+        except NotEncodable as error:
+            if not self._uncacheable:
+                logger.warning("an answer cannot be cached (%s): the cache of this version is off", error)
+            self._uncacheable = True
+            return
+        for key, payload in zip(flight.place_of, payloads, strict=True):
+            if self._flights.get(key) is flight:
+                self._memory.put(key, payload, self._ttl_s * (1 - JITTER * self._random.random()))
 
 
-def _status(rows: int, missing: int, own: Flight | None, context: Context) -> str:
+def _rows_of(flight: Flight, keys: Sequence[bytes], places: Sequence[int]) -> Part:
+    """The rows of ``keys`` from a flight that has landed well."""
+    answer = flight.task.result()
+    own_places = [flight.place_of[key] for key in keys]
+    if own_places == list(range(answer.count)):
+        return answer, places
+    return answer.take(own_places), places
+
+
+def _is_readable(payload: bytes) -> bool:
+    try:
+        decode([payload])
+    except NotDecodable:
+        return False
+    return True
+
+
+def _miss_status(rows: int, missing: int, own: dict[Flight, list[int]], context: Context) -> str:
     if rows > 1:
         return f'mlserve; detail="memory={rows - missing} miss={missing}"'
-    if own is None:
+    if not own:
         return "mlserve; fwd=miss; collapsed"
     return "mlserve; fwd=request; stored" if context.cache is CacheUse.NO_CACHE else "mlserve; fwd=miss; stored"

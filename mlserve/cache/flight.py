@@ -1,65 +1,84 @@
 """One computation per key at a time: who asks for a row that is being computed waits for that same run.
 
-A flight computes a group of keys in one call of the ``Predict`` behind it, and owns the task that does. Waiters hold
-no more than an interest: one that leaves, or whose deadline passes, harms nobody. When the last has left, the flight's
-context says so, and rows that have not begun to run are dropped; a row that already runs finishes and is stored.
-Errors go to the waiters and are never stored.
+A flight computes a group of keys in one call of the ``Predict`` behind it, and owns the task that does. Callers hold
+no more than an interest: one that leaves, or whose deadline passes, harms nobody. When the last has left, rows that
+have not begun to run are taken back; those that have are finished and stored. Errors go to the callers and are never
+stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic
+from typing import Final
 
-from mlserve.cache.payload import encode
 from mlserve.errors import DeadlineExceeded
 from mlserve.types import Context, Predict, Rows
 
-Store = Callable[[Sequence[bytes], Sequence[bytes]], None]
-"""Given keys and payloads as soon as they are known."""
+FINISH_S: Final = 60.0
+"""A flight ends this long after the latest deadline of its callers: time for rows that have begun to be finished."""
 
 
 class Flight:
-    """One run in progress, for ``keys`` in the order of its rows."""
+    """One run in progress, for ``keys`` in the order of its rows.
 
-    def __init__(self, keys: Sequence[bytes], rows: Rows, context: Context, predict: Predict, store: Store) -> None:
-        self.keys = keys
-        self.context = context
-        self._waiters = 0
-        self._task = asyncio.create_task(self._compute(rows, predict, store), name="flight")
-        self._task.add_done_callback(_retrieve)
+    ``store`` gets flight and answer as soon as there is one; ``landed`` is called when nobody may join any more:
+    the run has ended, however, or the last caller has left rows that had not begun. It may be called twice.
+    """
 
-    async def wait(self, deadline: float) -> tuple[Rows, Sequence[bytes]]:
-        """The answer's rows and payloads, or the error of the run, or ``DeadlineExceeded``."""
-        self._waiters += 1
-        self.context.abandoned = False
-        self.context.deadline = max(self.context.deadline, deadline)
-        limit = asyncio.timeout_at(deadline)
-        try:
-            async with limit:
-                return await asyncio.shield(self._task)
-        except TimeoutError:
-            raise DeadlineExceeded("no answer before the deadline") from None
-        finally:
-            self._waiters -= 1
-            if not self._waiters:
-                self.context.abandoned = True
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        rows: Rows,
+        context: Context,
+        predict: Predict,
+        *,
+        store: Callable[[Flight, Rows], None],
+        landed: Callable[[Flight], None],
+    ) -> None:
+        self.place_of = {key: place for place, key in enumerate(keys)}
+        self._context = Context(context.deadline + FINISH_S, context.request_id)
+        self._landed = landed
+        self._callers = 0
+        self.task = asyncio.create_task(self._compute(rows, predict, store), name="flight")
+        self.task.add_done_callback(self._ended)
 
-    def when_done(self, callback: Callable[[Flight], None]) -> None:
-        """``callback`` is called with this flight when it has landed, well or not."""
-        self._task.add_done_callback(lambda _: callback(self))
+    def enter(self, deadline: float) -> None:
+        """One more caller waits, until ``deadline`` at the latest."""
+        self._callers += 1
+        self._context.deadline = max(self._context.deadline, deadline + FINISH_S)
 
-    async def landed(self) -> None:
-        """Until the run has ended, however; for closing."""
-        await asyncio.wait([self._task])
+    def leave(self) -> None:
+        """A caller of :meth:`enter` has its answer, or no longer wants it."""
+        self._callers -= 1
+        if not self._callers and not self._context.begun and self.task.cancel():
+            self._landed(self)
 
-    async def _compute(self, rows: Rows, predict: Predict, store: Store) -> tuple[Rows, Sequence[bytes]]:
-        answer = await predict(rows, self.context)
-        payloads = encode(answer)
-        store(self.keys, payloads)
-        return answer, payloads
+    async def _compute(self, rows: Rows, predict: Predict, store: Callable[[Flight, Rows], None]) -> Rows:
+        answer = await predict(rows, self._context)
+        store(self, answer)
+        return answer
+
+    def _ended(self, task: asyncio.Task[Rows]) -> None:
+        if not task.cancelled():
+            task.exception()  # retrieved here, for a flight may outlive its callers
+        self._landed(self)
 
 
-def _retrieve(task: asyncio.Task[tuple[Rows, Sequence[bytes]]]) -> None:
-    if not task.cancelled():
-        task.exception()  # retrieved here, for a flight may outlive its waiters
+async def arrival(
+    flights: Collection[Flight], deadline: float, *, clock: Callable[[], float] = monotonic
+) -> list[Flight]:
+    """Waits for all of ``flights``, or until one fails; answers those that failed. Raises ``DeadlineExceeded``."""
+    for flight in flights:
+        flight.enter(deadline)
+    try:
+        tasks = [flight.task for flight in flights]
+        await asyncio.wait(tasks, timeout=max(0.0, deadline - clock()), return_when=asyncio.FIRST_EXCEPTION)
+        failed = [flight for flight in flights if flight.task.done() and flight.task.exception() is not None]
+        if not failed and not all(task.done() for task in tasks):
+            raise DeadlineExceeded("no answer before the deadline")
+        return failed
+    finally:
+        for flight in flights:
+            flight.leave()

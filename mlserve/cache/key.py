@@ -1,4 +1,4 @@
-"""The key of a row: one segment per input, in key order, joined by ``/``.
+"""The key of a row: the segments of its inputs, in order, joined by ``/``.
 
 Two rows share a key only if the model cannot tell them apart. A segment is the exact value (floats: the shortest text
 that reads back to the same value in the input's own dtype), ``%`` and ``/`` percent-escaped so that no two rows run
@@ -9,9 +9,9 @@ layout is mly's (``docs/caching.md``), so that what is exact in both has one tex
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -19,8 +19,10 @@ import orjson
 
 from mlserve.types import Array, DType, InputField, Interface, Rows
 
-MAX_ELEMENTS: Final = 64
+MAX_ELEMENTS: Final = 16
 """Rows of more elements than this stand as a digest, so that keys stay short."""
+
+_BEYOND_ORJSON: Final = (DType.BFLOAT16, DType.COMPLEX64, DType.COMPLEX128)
 
 Segments = Callable[[Array], Sequence[str]]
 """A column to the segments of its rows."""
@@ -34,14 +36,14 @@ class KeyMaker:
 
     def keys(self, rows: Rows) -> list[str]:
         """One key per row. The rows are those the model would see: already rounded, defaults filled in."""
+        if not self._columns or not rows.count:
+            return [""] * rows.count
         parts = [segments(rows.columns[name]) for name, segments in self._columns]
-        if len(parts) == 1:
-            return list(parts[0])
-        return ["/".join(row) for row in zip(*parts, strict=True)] if parts else [""] * rows.count
+        return list(map("/".join, zip(*parts, strict=True)))
 
 
 def segments_of(field: InputField) -> Segments:
-    """How a field's column becomes segments."""
+    """How a field's column of at least one row becomes segments."""
     if field.auxiliary and not field.wildcard:
         return lambda column: [""] * len(column)
     if field.shape != ():
@@ -49,46 +51,62 @@ def segments_of(field: InputField) -> Segments:
     if field.dtype is DType.STRING:
         return _strings
     if field.precision is not None:
-        digits = field.precision
-        return lambda column: [f"{value:.{digits}f}" for value in column.astype(np.float64).tolist()]
-    if field.dtype.is_complex or field.dtype in (DType.FLOAT16, DType.BFLOAT16):
+        return _decimals(field.precision, wide=field.dtype is DType.FLOAT64)
+    if field.dtype in _BEYOND_ORJSON:
         return lambda column: list(map(str, column.tolist()))
     return _numbers
 
 
-_SPECIAL: Final = re.compile("[%/]")
-_ESCAPES: Final = {"%": "%25", "/": "%2F"}
-
-
 def escape(text: str) -> str:
     """``text`` as a segment: ``%`` and ``/`` percent-escaped."""
-    return _SPECIAL.sub(lambda match: _ESCAPES[match[0]], text) if _SPECIAL.search(text) else text
+    if "%" in text or "/" in text:
+        return text.replace("%", "%25").replace("/", "%2F")
+    return text
 
 
 def _strings(column: Array) -> Sequence[str]:
     return [escape(text) for text in column.tolist()]
 
 
+def _decimals(digits: int, *, wide: bool) -> Segments:
+    """``digits`` decimals, as mly writes them. Large doubles, which rounding leaves as they are, may be closer
+    together than that: they stand exactly."""
+    if not wide:
+        return lambda column: [f"{value:.{digits}f}" for value in map(float, column.tolist())]
+    end = 2.0**52 / 10.0**digits
+    return lambda column: [
+        f"{value:.{digits}f}" if abs(value) < end else repr(value) for value in map(float, column.tolist())
+    ]
+
+
 def _numbers(column: Array) -> Sequence[str]:
-    if column.dtype.kind == "f" and not np.isfinite(column).all():
-        return list(map(str, column.tolist()))
-    return orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+    raw = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+    texts = raw[1:-1].decode().split(",")
+    if b"n" in raw:  # null: NaN and the infinities have no JSON
+        return [str(value) if text == "null" else text for text, value in zip(texts, column.tolist(), strict=True)]
+    return texts
 
 
 def _tensors(column: Array) -> Sequence[str]:
+    shape = str(list(column.shape[1:])).replace(" ", "")
+    size = prod(column.shape[1:])
+    flat = np.ascontiguousarray(column).reshape(len(column), size)
     if column.dtype == object:
-        return [escape(_nested_text(row)) for row in column]
-    if column[0].size > MAX_ELEMENTS if len(column) else False:
-        return [_digest(row) for row in column]
-    return [f"{list(row.shape)}{row.ravel().tolist()}".replace(" ", "") for row in column]
+        return [shape + escape("".join([f"{len(text)}:{text}" for text in texts])) for texts in flat.tolist()]
+    if size > MAX_ELEMENTS:
+        return [f"{shape}#{blake2b(row.tobytes(), digest_size=16).hexdigest()}" for row in flat]
+    return [shape + text for text in _lists(flat)]
 
 
-def _nested_text(row: Array) -> str:
-    texts = row.ravel().tolist()
-    head = f"{list(row.shape)}".replace(" ", "")
-    return head + "".join(f"{len(text)}:{text}" for text in texts)
+def _lists(flat: Array) -> Sequence[str]:
+    if flat.dtype.kind not in "biuf":
+        return [_plain_list(row) for row in flat]
+    raw = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    texts = [f"[{text}]" for text in raw[2:-2].decode().split("],[")]
+    if b"n" in raw:
+        return [_plain_list(row) if "null" in text else text for text, row in zip(texts, flat, strict=True)]
+    return texts
 
 
-def _digest(row: Array) -> str:
-    digest = blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16)
-    return f"{list(row.shape)}#{digest.hexdigest()}".replace(" ", "")
+def _plain_list(row: Array) -> str:
+    return f"[{','.join(map(str, row.tolist()))}]"

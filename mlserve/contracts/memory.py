@@ -12,6 +12,11 @@ from typing import Protocol
 class Memory(Protocol):
     """Bytes under bytes, bounded in size, each with a life."""
 
+    @property
+    def expired(self) -> int:
+        """Entries that :meth:`get` found too old, since the start."""
+        ...
+
     def get(self, key: bytes) -> bytes | None:
         """The value, which now counts as just used; ``None`` if there is none or its life is over."""
         ...

@@ -9,29 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from time import time
+from time import monotonic
 from typing import Final
 
-SHARDS: Final = 64
+SHARD_BYTES: Final = 4 * 1024 * 1024
+"""A shard is about this large, so that entries of a megabyte still find room; of a large store they grow instead."""
+MAX_SHARDS: Final = 256
 ENTRY_BYTES: Final = 150
 """What an entry costs besides the bytes of key and value: two object heads, its place in the dict, the allocator's
 rounding. Measured by ``benchmarks/cache_memory.py`` at a million entries; see ``docs/performance.md``."""
 
 _EXPIRY: Final = 8
+_HASH_SHIFT: Final = 32
+"""The dicts go by the low bits of a hash. Shards go by others, or every key of a shard would want the same places."""
 
 
 class MemoryStore:
     """One datastore's memory tier, shared by the models that name it. Used on the event loop only.
 
-    ``clock`` tells Unix time in seconds. Counters only grow: ``evictions`` counts entries dropped for space.
+    ``clock`` tells seconds and never runs backwards. Counters only grow: ``evictions`` counts entries dropped for
+    space, ``expired`` those that :meth:`get` found too old.
     """
 
-    def __init__(self, size_bytes: int, *, clock: Callable[[], float] = time) -> None:
+    def __init__(self, size_bytes: int, *, clock: Callable[[], float] = monotonic) -> None:
         self.evictions = 0
-        self._shard_bytes = max(1, size_bytes // SHARDS)
+        self.expired = 0
+        self._count = 1
+        while self._count < MAX_SHARDS and size_bytes // (self._count * 2) >= SHARD_BYTES:
+            self._count *= 2
+        self._shard_bytes = size_bytes // self._count
         self._clock = clock
-        self._shards: list[dict[bytes, bytes]] = [{} for _ in range(SHARDS)]
-        self._used = [0] * SHARDS
+        self._shards: list[dict[bytes, bytes]] = [{} for _ in range(self._count)]
+        self._used = [0] * self._count
 
     @property
     def used_bytes(self) -> int:
@@ -43,62 +52,67 @@ class MemoryStore:
 
     def get(self, key: bytes) -> bytes | None:
         """The value stored under ``key``, now the most recently used; ``None`` if there is none or its time is up."""
-        index = hash(key) % SHARDS
+        index = (hash(key) >> _HASH_SHIFT) % self._count
         shard = self._shards[index]
         entry = shard.pop(key, None)
         if entry is None:
             return None
         if int.from_bytes(entry[:_EXPIRY], "little") <= self._clock() * 1000:
             self._used[index] -= _cost(key, entry)
+            self.expired += 1
             return None
         shard[key] = entry
         return entry[_EXPIRY:]
 
     def peek(self, key: bytes) -> tuple[bytes, float] | None:
-        """Value and remaining life in seconds, without counting as a use; expired entries too (life below 0)."""
-        entry = self._shards[hash(key) % SHARDS].get(key)
+        """Value and remaining life in seconds, without counting as a use; expired entries too (life 0 or below)."""
+        entry = self._shards[(hash(key) >> _HASH_SHIFT) % self._count].get(key)
         if entry is None:
             return None
         return entry[_EXPIRY:], int.from_bytes(entry[:_EXPIRY], "little") / 1000 - self._clock()
 
     def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
-        """Store ``value`` for ``ttl_s`` seconds. What is larger than a shard is not stored."""
-        entry = int((self._clock() + ttl_s) * 1000).to_bytes(_EXPIRY, "little") + value
+        """Store ``value`` for ``ttl_s`` seconds. What is larger than a shard is not stored, nor is what it replaces."""
+        entry = max(0, int((self._clock() + ttl_s) * 1000)).to_bytes(_EXPIRY, "little") + value
         cost = _cost(key, entry)
-        index = hash(key) % SHARDS
+        index = (hash(key) >> _HASH_SHIFT) % self._count
         shard = self._shards[index]
         old = shard.pop(key, None)
         if old is not None:
             self._used[index] -= _cost(key, old)
         if cost > self._shard_bytes:
             return
+        if self._used[index] + cost > self._shard_bytes:
+            self._make_room(index, cost)
         shard[key] = entry
         self._used[index] += cost
-        if self._used[index] > self._shard_bytes:
-            self._evict(index)
 
     def newest(self, prefix: bytes, count: int) -> Iterator[bytes]:
         """Up to ``count`` keys that begin with ``prefix``, the most recently used of each shard first."""
-        per_shard = -(-count // SHARDS)
+        per_shard = -(-count // self._count)
+        left = count
         for shard in self._shards:
             matching = (key for key in reversed(shard) if key.startswith(prefix))
-            yield from list(islice(matching, per_shard))
+            keys = list(islice(matching, min(per_shard, left)))
+            left -= len(keys)
+            yield from keys
 
     def clear(self) -> None:
         """Drop every entry."""
         for shard in self._shards:
             shard.clear()
-        self._used = [0] * SHARDS
+        self._used = [0] * self._count
 
-    def _evict(self, index: int) -> None:
+    def _make_room(self, index: int, cost: int) -> None:
         # A sixteenth at a time: finding the oldest entries of a dict means walking over the holes in front of them.
         shard = self._shards[index]
-        oldest = list(islice(shard, max(1, len(shard) // 16)))
-        for key in oldest:
-            self._used[index] -= _cost(key, shard.pop(key))
-            self.evictions += 1
-            if self._used[index] <= self._shard_bytes * 15 // 16:
-                break
+        wanted = min(self._shard_bytes - cost, self._shard_bytes * 15 // 16)
+        while self._used[index] > wanted:
+            for key in list(islice(shard, max(1, len(shard) // 16))):
+                self._used[index] -= _cost(key, shard.pop(key))
+                self.evictions += 1
+                if self._used[index] <= wanted:
+                    break
 
 
 def _cost(key: bytes, entry: bytes) -> int:
