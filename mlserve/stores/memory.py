@@ -15,7 +15,7 @@ from typing import Final
 SHARD_BYTES: Final = 4 * 1024 * 1024
 """A shard is about this large, so that entries of a megabyte still find room; of a large store they grow instead."""
 MAX_SHARDS: Final = 256
-ENTRY_BYTES: Final = 150
+ENTRY_BYTES: Final = 176
 """What an entry costs besides the bytes of key and value: two object heads, its place in the dict, the allocator's
 rounding. Measured by ``benchmarks/cache_memory.py`` at a million entries; see ``docs/performance.md``."""
 
@@ -28,19 +28,20 @@ class MemoryStore:
     """One datastore's memory tier, shared by the models that name it. Used on the event loop only.
 
     ``clock`` tells seconds and never runs backwards. Counters only grow: ``evictions`` counts entries dropped for
-    space, ``expired`` those that :meth:`get` found too old.
+    space, ``expired`` those that :meth:`get` found too old. It has ``shards`` of ``shard_bytes``, and no entry may be
+    larger than one.
     """
 
     def __init__(self, size_bytes: int, *, clock: Callable[[], float] = monotonic) -> None:
         self.evictions = 0
         self.expired = 0
-        self._count = 1
-        while self._count < MAX_SHARDS and size_bytes // (self._count * 2) >= SHARD_BYTES:
-            self._count *= 2
-        self._shard_bytes = size_bytes // self._count
+        self.shards = 1
+        while self.shards < MAX_SHARDS and size_bytes // (self.shards * 2) >= SHARD_BYTES:
+            self.shards *= 2
+        self.shard_bytes = size_bytes // self.shards
         self._clock = clock
-        self._shards: list[dict[bytes, bytes]] = [{} for _ in range(self._count)]
-        self._used = [0] * self._count
+        self._entries: list[dict[bytes, bytes]] = [{} for _ in range(self.shards)]
+        self._used = [0] * self.shards
 
     @property
     def used_bytes(self) -> int:
@@ -48,12 +49,12 @@ class MemoryStore:
         return sum(self._used)
 
     def __len__(self) -> int:
-        return sum(map(len, self._shards))
+        return sum(map(len, self._entries))
 
     def get(self, key: bytes) -> bytes | None:
         """The value stored under ``key``, now the most recently used; ``None`` if there is none or its time is up."""
-        index = (hash(key) >> _HASH_SHIFT) % self._count
-        shard = self._shards[index]
+        index = (hash(key) >> _HASH_SHIFT) % self.shards
+        shard = self._entries[index]
         entry = shard.pop(key, None)
         if entry is None:
             return None
@@ -66,7 +67,7 @@ class MemoryStore:
 
     def peek(self, key: bytes) -> tuple[bytes, float] | None:
         """Value and remaining life in seconds, without counting as a use; expired entries too (life 0 or below)."""
-        entry = self._shards[(hash(key) >> _HASH_SHIFT) % self._count].get(key)
+        entry = self._entries[(hash(key) >> _HASH_SHIFT) % self.shards].get(key)
         if entry is None:
             return None
         return entry[_EXPIRY:], int.from_bytes(entry[:_EXPIRY], "little") / 1000 - self._clock()
@@ -75,23 +76,23 @@ class MemoryStore:
         """Store ``value`` for ``ttl_s`` seconds. What is larger than a shard is not stored, nor is what it replaces."""
         entry = max(0, int((self._clock() + ttl_s) * 1000)).to_bytes(_EXPIRY, "little") + value
         cost = _cost(key, entry)
-        index = (hash(key) >> _HASH_SHIFT) % self._count
-        shard = self._shards[index]
+        index = (hash(key) >> _HASH_SHIFT) % self.shards
+        shard = self._entries[index]
         old = shard.pop(key, None)
         if old is not None:
             self._used[index] -= _cost(key, old)
-        if cost > self._shard_bytes:
+        if cost > self.shard_bytes:
             return
-        if self._used[index] + cost > self._shard_bytes:
+        if self._used[index] + cost > self.shard_bytes:
             self._make_room(index, cost)
         shard[key] = entry
         self._used[index] += cost
 
     def newest(self, prefix: bytes, count: int) -> Iterator[bytes]:
         """Up to ``count`` keys that begin with ``prefix``, the most recently used of each shard first."""
-        per_shard = -(-count // self._count)
+        per_shard = -(-count // self.shards)
         left = count
-        for shard in self._shards:
+        for shard in self._entries:
             matching = (key for key in reversed(shard) if key.startswith(prefix))
             keys = list(islice(matching, min(per_shard, left)))
             left -= len(keys)
@@ -99,14 +100,14 @@ class MemoryStore:
 
     def clear(self) -> None:
         """Drop every entry."""
-        for shard in self._shards:
+        for shard in self._entries:
             shard.clear()
-        self._used = [0] * self._count
+        self._used = [0] * self.shards
 
     def _make_room(self, index: int, cost: int) -> None:
         # A sixteenth at a time: finding the oldest entries of a dict means walking over the holes in front of them.
-        shard = self._shards[index]
-        wanted = min(self._shard_bytes - cost, self._shard_bytes * 15 // 16)
+        shard = self._entries[index]
+        wanted = min(self.shard_bytes - cost, self.shard_bytes * 15 // 16)
         while self._used[index] > wanted:
             for key in list(islice(shard, max(1, len(shard) // 16))):
                 self._used[index] -= _cost(key, shard.pop(key))
