@@ -102,7 +102,8 @@ class CacheChain:
 
     async def _bypass(self, rows: Rows, context: Context) -> Rows:
         self._refuse_if_closed()
-        self._observe("memory", "skipped", rows.count)
+        if rows.count:
+            self._observe("memory", "skipped", rows.count)
         context.cache_status = "mlserve; fwd=bypass"
         return await self._predict(rows, context)
 
