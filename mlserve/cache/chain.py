@@ -119,10 +119,12 @@ class CacheChain:
             return hits[0]
         if context.cache is CacheUse.ONLY_IF_CACHED:
             raise NotCached(f"{len(missing)} of {len(keys)} rows are not cached, and only-if-cached was asked for")
+        if self._clock() >= context.deadline:
+            raise DeadlineExceeded("the deadline passed before anything began")
         own, joined = self._flights_for(keys, rows, missing, context, join=join)
         context.cache_status = _miss_status(len(keys), len(missing), own, context)
         flights = {**joined, **own}
-        for failed in await arrival(flights, context.deadline, clock=self._clock):
+        for failed in await arrival(flights, context.deadline):
             if failed in joined and not failed.place_of.keys() <= set(keys):
                 raise _NeighbourFailed
             failed.task.result()
@@ -139,29 +141,31 @@ class CacheChain:
         expired = self._memory.expired
         found = [self._memory.get(key) for key in keys]
         expired = self._memory.expired - expired
-        present = [place for place, payload in enumerate(found) if payload is not None]
-        hits, errors = self._decoded(found, present)
-        held = () if hits is None else hits[1]
-        misses = len(keys) - len(held) - expired - errors
-        for result, count in (("hit", len(held)), ("miss", misses), ("expired", expired), ("error", errors)):
-            if count:
-                self._observe("memory", result, count)
+        hits, errors = self._decoded(found)
+        held: Sequence[int] = () if hits is None else hits[1]
+        if held:
+            self._observe("memory", "hit", len(held))
         if len(held) == len(keys):
             return hits, ()
+        misses = len(keys) - len(held) - expired - errors
+        for result, count in (("miss", misses), ("expired", expired), ("error", errors)):
+            if count:
+                self._observe("memory", result, count)
         known = set(held)
         return hits, [place for place in range(len(keys)) if place not in known]
 
-    def _decoded(self, found: Sequence[bytes | None], present: Sequence[int]) -> tuple[Part | None, int]:
-        """The rows of the payloads at ``present``, and how many of them cannot be read."""
+    def _decoded(self, found: Sequence[bytes | None]) -> tuple[Part | None, int]:
+        """The rows of the payloads in ``found``, with their places, and how many of them cannot be read."""
         payloads = [payload for payload in found if payload is not None]
         if not payloads:
             return None, 0
+        all_found = len(payloads) == len(found)
+        places = range(len(found)) if all_found else [place for place, it in enumerate(found) if it is not None]
         try:
-            return (decode(payloads), present), 0
+            return (decode(payloads), places), 0
         except NotDecodable:
-            readable = [
-                (place, payload) for place, payload in zip(present, payloads, strict=True) if _is_readable(payload)
-            ]
+            pairs = zip(places, payloads, strict=True)
+            readable = [(place, payload) for place, payload in pairs if _is_readable(payload)]
         if not readable:
             return None, len(payloads)
         rows = decode([payload for _, payload in readable])

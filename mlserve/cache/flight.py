@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from time import monotonic
 from typing import Final
 
 from mlserve.errors import DeadlineExceeded
@@ -40,18 +39,18 @@ class Flight:
         self.place_of = {key: place for place, key in enumerate(keys)}
         self._context = Context(context.deadline + FINISH_S, context.request_id)
         self._landed = landed
-        self._callers = 0
+        self._callers: set[_Caller] = set()
         self.task = asyncio.create_task(self._compute(rows, predict, store), name="flight")
         self.task.add_done_callback(self._ended)
 
-    def enter(self, deadline: float) -> None:
-        """One more caller waits, until ``deadline`` at the latest."""
-        self._callers += 1
+    def enter(self, caller: _Caller, deadline: float) -> None:
+        """``caller`` waits too, until ``deadline`` at the latest."""
+        self._callers.add(caller)
         self._context.deadline = max(self._context.deadline, deadline + FINISH_S)
 
-    def leave(self) -> None:
-        """A caller of :meth:`enter` has its answer, or no longer wants it."""
-        self._callers -= 1
+    def leave(self, caller: _Caller) -> None:
+        """``caller`` has its answer, or no longer wants it."""
+        self._callers.discard(caller)
         if not self._callers and not self._context.begun and self.task.cancel():
             self._landed(self)
 
@@ -61,24 +60,44 @@ class Flight:
         return answer
 
     def _ended(self, task: asyncio.Task[Rows]) -> None:
-        if not task.cancelled():
-            task.exception()  # retrieved here, for a flight may outlive its callers
         self._landed(self)
+        # The error is retrieved here, for a flight may outlive its callers.
+        well = not task.cancelled() and task.exception() is None
+        for caller in self._callers:
+            caller.told(well=well)
 
 
-async def arrival(
-    flights: Collection[Flight], deadline: float, *, clock: Callable[[], float] = monotonic
-) -> list[Flight]:
+class _Caller:
+    """Waits for ``count`` flights at once. Cheaper than ``asyncio.wait``, which every miss would pay."""
+
+    def __init__(self, count: int) -> None:
+        self.woken = asyncio.get_running_loop().create_future()
+        self._count = count
+
+    def told(self, *, well: bool) -> None:
+        """One flight has landed."""
+        self._count -= 1
+        if not self._count or not well:
+            self.wake()
+
+    def wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+async def arrival(flights: Collection[Flight], deadline: float) -> list[Flight]:
     """Waits for all of ``flights``, or until one fails; answers those that failed. Raises ``DeadlineExceeded``."""
+    caller = _Caller(len(flights))
+    timer = asyncio.get_running_loop().call_at(deadline, caller.wake)
     for flight in flights:
-        flight.enter(deadline)
+        flight.enter(caller, deadline)
     try:
-        tasks = [flight.task for flight in flights]
-        await asyncio.wait(tasks, timeout=max(0.0, deadline - clock()), return_when=asyncio.FIRST_EXCEPTION)
+        await caller.woken
         failed = [flight for flight in flights if flight.task.done() and flight.task.exception() is not None]
-        if not failed and not all(task.done() for task in tasks):
+        if not failed and not all(flight.task.done() for flight in flights):
             raise DeadlineExceeded("no answer before the deadline")
         return failed
     finally:
+        timer.cancel()
         for flight in flights:
-            flight.leave()
+            flight.leave(caller)

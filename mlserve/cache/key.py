@@ -80,7 +80,11 @@ def _decimals(digits: int, *, wide: bool) -> Segments:
 
 
 def _numbers(column: Array) -> Sequence[str]:
-    raw = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+    if len(column) == 1 and column.dtype.kind in "iu":
+        return [str(column.item())]
+    raw = orjson.dumps(
+        column if column.flags.c_contiguous else np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY
+    )
     texts = raw[1:-1].decode().split(",")
     if b"n" in raw:  # null: NaN and the infinities have no JSON
         return [str(value) if text == "null" else text for text, value in zip(texts, column.tolist(), strict=True)]
