@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import batch, http, memory, reload, start, tensorflow
+from benchmarks import batch, cache_memory, http, memory, reload, start, tensorflow
 from benchmarks.figure import Figure, table
 from benchmarks.machine import describe
 from mlserve.errors import MissingPackage
@@ -15,6 +15,7 @@ from mlserve.errors import MissingPackage
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "start": start.measure,
     "memory": memory.measure,
+    "cache_memory": cache_memory.measure,
     "http": http.measure,
     "batch": batch.measure,
     "reload": reload.measure,

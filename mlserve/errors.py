@@ -17,6 +17,7 @@
     |   +-- Overloaded            overloaded            a bounded queue is full; try again
     |   +-- InferenceFailed       inference_failed      the model or transformer raised; the log has the cause
     |   +-- NotReady              not_ready             the model is loading, has failed, or is draining
+    |   +-- NotCached             not_cached            only-if-cached was asked for, and rows are missing
     |   +-- DeadlineExceeded      deadline_exceeded
     +-- SetupError                something an operator or model author can mend
         +-- ConfigError           the configuration, with every problem and its place
@@ -142,6 +143,12 @@ class NotReady(RequestError):
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class NotCached(RequestError):
+    """The caller wants nothing computed (``Cache-Control: only-if-cached``), and rows are not cached."""
+
+    code = "not_cached"
 
 
 class DeadlineExceeded(RequestError):

@@ -167,12 +167,31 @@ class Rows:
         return Rows({name: column[indices] for name, column in self.columns.items()}, count)
 
 
+class CacheUse(StrEnum):
+    """What a caller asks of the cache (request ``Cache-Control``)."""
+
+    NORMAL = "normal"
+    NO_CACHE = "no-cache"
+    """Compute anew, and replace what is stored; others may join the run."""
+    NO_STORE = "no-store"
+    """Neither read, join nor store."""
+    ONLY_IF_CACHED = "only-if-cached"
+    """Compute nothing."""
+
+
 @dataclass(slots=True)
 class Context:
-    """What travels beside the rows of one request. ``deadline`` counts as :func:`time.monotonic` does."""
+    """What travels beside the rows of one request. ``deadline`` counts as :func:`time.monotonic` does.
+
+    ``cache_status`` is written on the way: how the cache took part, in the words of RFC 9211. ``begun`` is set by
+    whoever starts to run the rows: from then on they are finished and stored, whoever stops waiting for them.
+    """
 
     deadline: float
     request_id: str = ""
+    cache: CacheUse = CacheUse.NORMAL
+    cache_status: str = ""
+    begun: bool = False
 
 
 Predict = Callable[[Rows, Context], Awaitable[Rows]]

@@ -50,12 +50,13 @@ class Runner:
     async def __call__(self, rows: Rows, context: Context) -> Rows:
         """Raises as :meth:`Workers.run`, ``InferenceFailed`` if the model fails, and the model's own ``BadRequest``."""
         if rows.count > self.inline_rows or self._workers.pending_rows:
-            return await self._workers.run(lambda: self._run(rows), rows.count, context.deadline)
+            return await self._workers.run(lambda: self._run(rows, context), rows.count, context.deadline)
         if self._workers.closed:
             raise NotReady(f"{self._model_id} is closing")
-        return self._run(rows)
+        return self._run(rows, context)
 
-    def _run(self, rows: Rows) -> Rows:
+    def _run(self, rows: Rows, context: Context) -> Rows:
+        context.begun = True
         start = perf_counter()
         try:
             runs = [self._model.infer(tensors) for tensors in self._feed.tensors(rows)]

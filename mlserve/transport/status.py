@@ -26,6 +26,7 @@ STATUS: Final[dict[str, int]] = {
     "inference_failed": 500,
     "not_ready": 503,
     "deadline_exceeded": 504,
+    "not_cached": 504,
 }
 """Every code of :mod:`mlserve.errors`; a test compares the two."""
 

@@ -1,0 +1,221 @@
+"""The answer of one row as flat bytes, and many of them back to columns at once.
+
+A payload is a head and the values. The head says names, dtypes and shapes; rows of one layout share it, so a batch of
+them is one join and one view. Numbers stand in their own binary form; strings and plain values, which have no fixed
+size, follow them with their lengths. Nothing in it is executable: what does not decode is an error, never code.
+
+Layout: ``version (1 byte) | head length (2 bytes, little endian) | head (JSON) | fixed part | variable parts``. Spaces
+behind the JSON let the fixed part begin, and numpy read it, at a multiple of 16. Each element of a column without
+fixed size is ``length (4 bytes, little endian) | bytes``, column after column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from mlserve.cache.merge import merged
+from mlserve.cache.plain import pack_plain, unpack_plain
+from mlserve.types import Array, DType, Rows, Shape
+
+VERSION: Final = 1
+MAX_EMPTY_DIM: Final = 2**16
+"""The largest other dimension of a row that has no elements: its bytes do not bound what a reader would print."""
+
+_PREFIX: Final = 3
+_ALIGNMENT: Final = 16
+
+
+class NotEncodable(Exception):
+    """An answer holds values that no payload can carry; such a model is not cached."""
+
+
+class NotDecodable(Exception):
+    """Bytes that are no payload of this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    member: str
+    """Its name in the structured dtype: output names may be anything."""
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    prefix: bytes
+    """Everything in front of the fixed part."""
+    fixed: np.dtype[Any]
+    """A structured dtype over the columns of fixed size."""
+    sized: tuple[_Column, ...]
+    variable: tuple[_Column, ...]
+    names: tuple[str, ...]
+    """In the order of the answer."""
+
+
+def encode(rows: Rows) -> list[bytes]:
+    """One payload per row. Raises :class:`NotEncodable`."""
+    try:
+        return _encode(rows)
+    except NotEncodable:
+        raise
+    except Exception as error:  # user code may answer with anything
+        raise NotEncodable(f"{type(error).__name__}: {error}") from error
+
+
+def decode(payloads: Sequence[bytes]) -> Rows:
+    """The rows of at least one payload, in order.
+
+    Raises :class:`NotDecodable`, and :class:`~mlserve.cache.merge.Unjoinable` if no arrays can hold them all.
+    """
+    try:
+        layout = _read_layout(payloads[0])
+        if len(payloads) == 1 or all(payload.startswith(layout.prefix) for payload in payloads):
+            return _decode(layout, payloads)
+        parts = [(_decode(_read_layout(payload), [payload]), (place,)) for place, payload in enumerate(payloads)]
+    except NotDecodable:
+        raise
+    except Exception as error:  # bytes from outside can be wrong in any way
+        raise NotDecodable(f"{type(error).__name__}: {error}") from error
+    return merged(parts)
+
+
+def _encode(rows: Rows) -> list[bytes]:
+    described = [(name, _type_of(column), column.shape[1:]) for name, column in rows.columns.items()]
+    layout = _layout_of(tuple(described))
+    table = np.zeros(rows.count, layout.fixed)
+    for column in layout.sized:
+        table[column.member] = rows.columns[column.name]
+    size, raw = layout.fixed.itemsize, table.tobytes()
+    heads = [layout.prefix + raw[start : start + size] for start in range(0, rows.count * size, size or 1)]
+    heads = heads or [layout.prefix] * rows.count
+    if not layout.variable:
+        return heads
+    texts = [_packed(column, rows.columns[column.name]) for column in layout.variable]
+    return [head + b"".join(row) for head, row in zip(heads, zip(*texts, strict=True), strict=True)]
+
+
+def _type_of(column: Array) -> Any:
+    """Its dtype, which is quick to compare; of objects, whether they are all strings."""
+    if column.dtype != object:
+        return DType.STRING if column.dtype.kind == "U" else column.dtype
+    return DType.STRING if all(type(value) is str for value in column.ravel().tolist()) else DType.JSON
+
+
+@lru_cache(maxsize=256)
+def _layout_of(described: tuple[tuple[str, Any, Shape], ...]) -> _Layout:
+    head = orjson.dumps([(name, str(kind), shape) for name, kind, shape in described])
+    head += b" " * (-(_PREFIX + len(head)) % _ALIGNMENT)
+    if len(head) >= 2**16:
+        raise NotEncodable("the names and shapes of the outputs are too long")
+    return _parse(bytes([VERSION]) + len(head).to_bytes(2, "little") + head)
+
+
+def _read_layout(payload: bytes) -> _Layout:
+    if payload[:1] != bytes([VERSION]):
+        raise NotDecodable(f"version {payload[:1]!r}, expected {VERSION}")
+    return _parse(payload[: _PREFIX + int.from_bytes(payload[1:_PREFIX], "little")])
+
+
+@lru_cache(maxsize=256)
+def _parse(prefix: bytes) -> _Layout:
+    """Raises any exception for a head that :func:`_layout_of` does not write; makes nothing of the size it claims."""
+    if len(prefix) % _ALIGNMENT:
+        raise NotDecodable("the head is cut short")
+    columns = [
+        _Column(name.encode().decode(), DType(kind), _checked(shape), str(index))
+        for index, (name, kind, shape) in enumerate(orjson.loads(prefix[_PREFIX:]))
+    ]
+    names = tuple([column.name for column in columns])
+    if len(set(names)) != len(names):
+        raise NotDecodable("two outputs of one name")
+    sized = tuple([column for column in columns if column.dtype not in _VARIABLE])
+    members = [(column.member, column.dtype.numpy, column.shape) for column in sized]
+    variable = tuple([column for column in columns if column.dtype in _VARIABLE])
+    return _Layout(prefix, np.dtype(members, align=True), sized, variable, names)
+
+
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+    dims = tuple(shape)
+    if any(type(dim) is not int or dim < 0 for dim in dims) or (0 in dims and max(dims) > MAX_EMPTY_DIM):
+        raise NotDecodable(f"a row of shape {dims}")
+    return dims
+
+
+def _decode(layout: _Layout, payloads: Sequence[bytes]) -> Rows:
+    start = len(layout.prefix)
+    end = start + layout.fixed.itemsize
+    least = end + sum([4 * column.elements for column in layout.variable])
+    if min(map(len, payloads)) < least:
+        raise NotDecodable("cut short")
+    count = len(payloads)
+    columns: dict[str, Array] = dict.fromkeys(layout.names, _NOTHING)
+    if layout.sized:
+        raw = payloads[0][start:end] if count == 1 else b"".join([payload[start:end] for payload in payloads])
+        table = np.frombuffer(raw, layout.fixed, count) if layout.fixed.itemsize else np.empty(count, layout.fixed)
+        for column in layout.sized:
+            columns[column.name] = np.ascontiguousarray(table[column.member])
+    offsets = [end] * count
+    for column in layout.variable:
+        columns[column.name] = _unpacked(column, payloads, offsets)
+    if offsets != list(map(len, payloads)):
+        raise NotDecodable("bytes left over")
+    return Rows(columns, count)
+
+
+_NOTHING: Final[Array] = np.empty(0)
+
+
+def _pack_text(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _unpack_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
+
+
+_VARIABLE: Final = (DType.STRING, DType.JSON)
+_PACK: Final[Mapping[DType, Callable[[Any], bytes]]] = {DType.STRING: _pack_text, DType.JSON: pack_plain}
+_UNPACK: Final[Mapping[DType, Callable[[bytes], Any]]] = {DType.STRING: _unpack_text, DType.JSON: unpack_plain}
+
+
+def _packed(column: _Column, values: Array) -> list[bytes]:
+    """The variable part of each row for one column."""
+    pack = _PACK[column.dtype]
+    packed = [pack(value) for value in values.ravel().tolist()]
+    texts = [len(data).to_bytes(4, "little") + data for data in packed]
+    size = column.elements
+    if size == 1:
+        return texts
+    return [b"".join(texts[start : start + size]) for start in range(0, len(values) * size, size or 1)] or [b""] * len(
+        values
+    )
+
+
+def _unpacked(column: _Column, payloads: Sequence[bytes], offsets: list[int]) -> Array:
+    unpack, elements = _UNPACK[column.dtype], column.elements
+    values = np.empty(len(payloads) * elements, object)
+    place = 0
+    for row, payload in enumerate(payloads):
+        at = offsets[row]
+        for _ in range(elements):
+            start = at + 4
+            at = start + int.from_bytes(payload[at:start], "little")
+            if at > len(payload):
+                raise NotDecodable("cut short")
+            values[place] = unpack(payload[start:at])
+            place += 1
+        offsets[row] = at
+    return values.reshape(len(payloads), *column.shape)
