@@ -19,21 +19,24 @@ from typing import Protocol as StructuralType
 from mlserve.types import Interface, Rows
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
-    """One request to a model, already within the transport's limits.
+class WireRequest(StructuralType):
+    """One request to a model, already within the transport's limits; what any carrier's own request offers.
 
     ``method`` is the verb in capitals, ``query`` the raw text after ``?`` (not percent-decoded; bytes that are not
     UTF-8 as surrogate escapes), ``headers`` case-insensitive, ``body`` the whole content without transfer coding.
     """
 
-    method: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
+    @property
+    def method(self) -> str: ...
+    @property
+    def query(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as Encoded: made for every request, where freezing costs three times the making
 class Call:
     """One decoded request.
 
@@ -46,6 +49,26 @@ class Call:
     rows: Rows
     batch: bool
     cache_key: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Encoded:
+    """The body of a success, but for the service time, which is known last: ``head``, the time in µs, ``tail``.
+
+    Both parts depend on the answer alone, so whoever keeps them may answer an equal request again with
+    :meth:`body`. A protocol whose bodies tell no time gives the whole body as ``head`` and is not ``timed``.
+    ``non_finite`` is how many numbers of the answer are NaN or infinite, as
+    :func:`mlserve.values.count_non_finite` counts them.
+    """
+
+    head: bytes
+    tail: bytes = b""
+    non_finite: int = 0
+    timed: bool = True
+
+    def body(self, service_time_us: int) -> bytes:
+        """The whole body."""
+        return b"%b%d%b" % (self.head, service_time_us, self.tail) if self.timed else self.head
 
 
 class Protocol(StructuralType):
@@ -70,11 +93,11 @@ class Protocol(StructuralType):
         """
         ...
 
-    def encode(self, answer: Rows, call: Call, interface: Interface, *, service_time_us: int) -> bytes:
+    def encode(self, answer: Rows, call: Call, interface: Interface) -> Encoded:
         """The answer as the body of a success. ``answer`` has the rows of ``call.rows`` in their order.
 
-        Non-finite numbers are written as the protocol can; :func:`mlserve.values.count_non_finite` counts them.
-        Raises :class:`TypeError` for a value that the protocol has no form for: a fault of the model or transformer,
-        so the transport answers that inference failed.
+        Non-finite numbers are written as the protocol can, and counted. Raises :class:`TypeError` for a value that
+        the protocol has no form for: a fault of the model or transformer, so the transport answers that inference
+        failed.
         """
         ...

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from mlserve.contracts.protocol import Call, WireRequest
+from mlserve.contracts.protocol import Call, Encoded, WireRequest
 from mlserve.errors import BadRequest
 from mlserve.protocols import json_text
 from mlserve.protocols.answer import data_json
 from mlserve.protocols.query import RESERVED, rows_from_query
 from mlserve.types import Interface, Rows
-from mlserve.values import example, rows_from_values, shown
+from mlserve.values import count_non_finite, example, rows_from_values, shown
 
 _PREFIX: Final = "/v1/api/model/"
 _SUFFIX: Final = "/eval"
@@ -48,11 +48,12 @@ class EvalProtocol:
         rows, batch = rows_from_values(interface, values, batch_size, max_rows)
         return Call(rows, batch, _cache_key(cache_key, rows.count))
 
-    def encode(self, answer: Rows, call: Call, interface: Interface, *, service_time_us: int) -> bytes:
+    def encode(self, answer: Rows, call: Call, interface: Interface) -> Encoded:
         """As the contract. Members in mly's order, ``dictHash`` left out for a model without dictionary."""
         dict_hash = "" if interface.dict_hash is None else f'"dictHash":{interface.dict_hash},'
-        head = f'{{"status":"ok",{dict_hash}"serviceTimeMcs":{service_time_us},"data":'
-        return head.encode() + data_json(answer, interface, batch=call.batch) + b"}"
+        head = f'{{"status":"ok",{dict_hash}"serviceTimeMcs":'
+        tail = b',"data":' + data_json(answer, interface, batch=call.batch) + b"}"
+        return Encoded(head.encode(), tail, count_non_finite(answer))
 
     def _object(self, request: WireRequest, interface: Interface) -> dict[str, Any]:
         if not request.body.strip():

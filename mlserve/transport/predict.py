@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from mlserve.contracts.protocol import Protocol, WireRequest
+from mlserve.contracts.protocol import Protocol
 from mlserve.errors import BadRequest, DeadlineExceeded, RequestError, WrongMethod
 from mlserve.inference.failure import inference_failed
 from mlserve.observe.access import safe_request_id
@@ -15,7 +15,6 @@ from mlserve.serving.manager import Manager
 from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.status import error_response
 from mlserve.types import Context
-from mlserve.values import count_non_finite
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 
@@ -65,17 +64,16 @@ class PredictHandler:
         with self._manager.acquire(model_id) as deployment:
             # Taken now: a request that ends after its model was removed must not bring that model's series back.
             metrics = self._model_metrics(model_id)
-            wire = WireRequest(request.method, request.query, headers, request.body)
-            call = protocol.decode(wire, deployment.interface, max_rows=self._limits.max_rows)
+            call = protocol.decode(request, deployment.interface, max_rows=self._limits.max_rows)
             if monotonic() >= context.deadline:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             answer = await deployment.predict(call.rows, context)
-            service_time_us = int((monotonic() - request.received) * 1e6)
-            body = protocol.encode(answer, call, deployment.interface, service_time_us=service_time_us)
+            encoded = protocol.encode(answer, call, deployment.interface)
         metrics.rows.inc(call.rows.count)
-        if non_finite := count_non_finite(answer):
-            metrics.non_finite.inc(non_finite)
-        return HttpResponse(200, body, protocol.content_type)
+        if encoded.non_finite:
+            metrics.non_finite.inc(encoded.non_finite)
+        service_time_us = int((monotonic() - request.received) * 1e6)
+        return HttpResponse(200, encoded.body(service_time_us), protocol.content_type)
 
     def _model_metrics(self, model_id: str) -> ModelMetrics:
         metrics = self._of_model.get(model_id)

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlserve.contracts.protocol import Call, WireRequest
+from mlserve.contracts.protocol import Call, Encoded, WireRequest
 from mlserve.errors import BadRequest, RequestError, TooLarge
 from mlserve.protocols.eval import EvalProtocol
 from mlserve.registry import resolve
+from mlserve.transport.message import HttpRequest
 from mlserve.types import DType, InputField, Interface, Rows, Serving, TensorSpec
 from tests.support.malformed_bodies import GOOD, INTERFACE, MALFORMED, MAX_ROWS, Malformed
 
@@ -36,13 +37,17 @@ CTR = Interface(
 )
 
 
+def asked(method: str, query: str, body: bytes) -> WireRequest:
+    return HttpRequest(method, "/v1/api/model/m/eval", query, MappingProxyType({}), body, "127.0.0.1", 0.0)
+
+
 def post(body: bytes | str, interface: Interface = CTR, max_rows: int = 100) -> Call:
     raw = body.encode() if isinstance(body, str) else body
-    return PROTOCOL.decode(WireRequest("POST", "", MappingProxyType({}), raw), interface, max_rows=max_rows)
+    return PROTOCOL.decode(asked("POST", "", raw), interface, max_rows=max_rows)
 
 
 def get(query: str, interface: Interface = CTR, method: str = "GET") -> Call:
-    return PROTOCOL.decode(WireRequest(method, query, MappingProxyType({}), b""), interface, max_rows=100)
+    return PROTOCOL.decode(asked(method, query, b""), interface, max_rows=100)
 
 
 def lists(rows: Rows) -> dict[str, Any]:
@@ -250,7 +255,7 @@ def test_any_values_are_a_call_or_a_refusal(values: dict[str, Any], batch_size: 
 
 def encoded(answer: Rows, *, batch: bool, interface: Interface = CTR) -> str:
     call = Call(Rows({}, answer.count), batch)
-    return PROTOCOL.encode(answer, call, interface, service_time_us=842).decode()
+    return PROTOCOL.encode(answer, call, interface).body(842).decode()
 
 
 def test_one_row_is_answered_in_mlys_form() -> None:
@@ -270,6 +275,23 @@ def test_a_model_without_dictionary_has_no_hash() -> None:
     assert encoded(Rows({"y": np.array([1])}, 1), batch=False, interface=bare) == (
         '{"status":"ok","serviceTimeMcs":842,"data":{"y":1}}'
     )
+
+
+def test_equal_answers_differ_in_their_time_alone() -> None:
+    """Whoever keeps an encoded answer would else repeat another request's."""
+    encoded = PROTOCOL.encode(Rows({"score": np.array([[0.5]], np.float32)}, 1), Call(Rows({}, 1), False), CTR)
+    assert [orjson.loads(encoded.body(time_us))["serviceTimeMcs"] for time_us in (0, 12_345_678)] == [0, 12_345_678]
+    assert encoded.body(7) == encoded.head + b"7" + encoded.tail
+
+
+def test_a_body_that_tells_no_time_is_whole_as_it_is() -> None:
+    assert Encoded(b"{}", timed=False).body(7) == b"{}"
+
+
+def test_numbers_that_json_cannot_say_are_counted() -> None:
+    answer = Rows({"a": np.array([np.nan, 1, np.inf]), "b": np.array([1, 2, 3])}, 3)
+    bare = Interface((), None, Serving.ROWS)
+    assert PROTOCOL.encode(answer, Call(Rows({}, 3), True), bare).non_finite == 2
 
 
 def test_the_requests_of_expected_json_are_taken() -> None:
