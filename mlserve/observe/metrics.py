@@ -6,22 +6,44 @@ from closed tables, never from a request; series of a removed model go away with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Metric, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from mlserve import __version__
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 
 REQUEST_BUCKETS: Final = (5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 INFER_BUCKETS: Final = (1e-5, 2e-5, 5e-5, *REQUEST_BUCKETS[1:])
+QUEUE_BUCKETS: Final = (1e-5, 2e-5, *REQUEST_BUCKETS)
+CACHE_BUCKETS: Final = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1)
+ROWS_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LOAD_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter that nobody asked for
+
+
+class MemoryStats(Protocol):
+    """What a memory tier tells of itself; read when metrics are asked for."""
+
+    @property
+    def used_bytes(self) -> int:
+        """What its entries cost, overhead included."""
+        ...
+
+    @property
+    def evictions(self) -> int:
+        """Entries dropped for space, since the start."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +54,58 @@ class ModelMetrics:
     pending_rows: Gauge
     infer_seconds: Histogram
     non_finite: Counter
+    queue_seconds: Histogram
+    batch_rows: Histogram
+    flights_joined: Counter
+    lookups: Counter
+    cache_seconds: Histogram
+    model_id: str
 
     def observe_infer(self, seconds: float, rows: int) -> None:
         """Called by the runner after each run."""
         self.infer_seconds.observe(seconds)
+
+    def observe_queue(self, seconds: float) -> None:
+        """Called by the batcher: what a request waited for its run."""
+        self.queue_seconds.observe(seconds)
+
+    def observe_batch(self, rows: int) -> None:
+        """Called by the batcher when a batch leaves."""
+        self.batch_rows.observe(rows)
+
+    def observe_lookup(self, tier: str, result: str, rows: int) -> None:
+        """Called by the cache for the rows that a tier answered alike: hit, miss, expired, stale, error, skipped."""
+        self.lookups.labels(self.model_id, tier, result).inc(rows)
+
+    def observe_cache(self, tier: str, op: str, seconds: float) -> None:
+        """Called by the cache after it read from a tier (``get``) or wrote to it (``put``)."""
+        self.cache_seconds.labels(self.model_id, tier, op).observe(seconds)
+
+    def observe_joined(self, flights: int) -> None:
+        """Called by the cache for rows that wait for a run which another request began."""
+        self.flights_joined.inc(flights)
+
+
+class _Datastores(Collector):
+    """The memory tiers, read at scrape time."""
+
+    def __init__(self) -> None:
+        self.stats: dict[str, MemoryStats] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        used = GaugeMetricFamily(
+            "mlserve_cache_bytes", "What memory tiers hold, overhead included.", labels=["datastore"]
+        )
+        entries = GaugeMetricFamily("mlserve_cache_entries", "Rows that memory tiers hold.", labels=["datastore"])
+        evictions = CounterMetricFamily(
+            "mlserve_cache_evictions", "Entries dropped from memory tiers for space.", labels=["datastore"]
+        )
+        for datastore_id, stats in self.stats.items():
+            used.add_metric([datastore_id], stats.used_bytes)
+            entries.add_metric([datastore_id], len(stats))
+            evictions.add_metric([datastore_id], stats.evictions)
+        yield from (used, entries, evictions)
 
 
 class Metrics:
@@ -63,6 +133,29 @@ class Metrics:
         self._infer_seconds = Histogram(
             "mlserve_infer_seconds", "One run of the model.", ["model"], buckets=INFER_BUCKETS, registry=register
         )
+        self._queue_seconds = Histogram(
+            "mlserve_queue_seconds",
+            "What requests waited for a run.",
+            ["model"],
+            buckets=QUEUE_BUCKETS,
+            registry=register,
+        )
+        self._batch_rows = Histogram(
+            "mlserve_batch_rows", "Rows of one batch.", ["model"], buckets=ROWS_BUCKETS, registry=register
+        )
+        self._flights_joined = Counter(
+            "mlserve_flights_joined", "Rows that joined a run of another request.", ["model"], registry=register
+        )
+        self._lookups = Counter(
+            "mlserve_cache_lookups", "Rows looked up in caches.", ["model", "tier", "result"], registry=register
+        )
+        self._cache_seconds = Histogram(
+            "mlserve_cache_seconds",
+            "One read from, or write to, a tier.",
+            ["model", "tier", "op"],
+            buckets=CACHE_BUCKETS,
+            registry=register,
+        )
         self._non_finite = Counter(
             "mlserve_non_finite_outputs", "NaN and infinities answered as null.", ["model"], registry=register
         )
@@ -85,6 +178,11 @@ class Metrics:
             self._rows,
             self._pending_rows,
             self._infer_seconds,
+            self._queue_seconds,
+            self._batch_rows,
+            self._flights_joined,
+            self._lookups,
+            self._cache_seconds,
             self._non_finite,
             self._ready,
             self._info,
@@ -92,6 +190,8 @@ class Metrics:
             self._load_seconds,
         )
         Info("mlserve_build", "The version of mlserve.", registry=register).info({"version": __version__})
+        self._datastores = _Datastores()
+        register.register(self._datastores)
         self._requests_of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def model(self, model_id: str) -> ModelMetrics:
@@ -101,7 +201,21 @@ class Metrics:
             pending_rows=self._pending_rows.labels(model_id),
             infer_seconds=self._infer_seconds.labels(model_id),
             non_finite=self._non_finite.labels(model_id),
+            queue_seconds=self._queue_seconds.labels(model_id),
+            batch_rows=self._batch_rows.labels(model_id),
+            flights_joined=self._flights_joined.labels(model_id),
+            lookups=self._lookups,
+            cache_seconds=self._cache_seconds,
+            model_id=model_id,
         )
+
+    def watch_datastore(self, datastore_id: str, stats: MemoryStats) -> None:
+        """Show a memory tier from now on, in place of one with the same id."""
+        self._datastores.stats[datastore_id] = stats
+
+    def forget_datastore(self, datastore_id: str) -> None:
+        """The datastore is gone, if it was there."""
+        self._datastores.stats.pop(datastore_id, None)
 
     def request(self, model_id: str, protocol: str, status: int, seconds: float) -> None:
         """One answered request; ``model_id`` is empty for ids that are not configured."""

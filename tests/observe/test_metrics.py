@@ -9,6 +9,7 @@ from mlserve.errors import LoadError
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.events import ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 from tests.support.deployments import deployment
+from tests.support.exercised import FakeStats
 
 
 @pytest.fixture
@@ -107,3 +108,18 @@ def test_two_servers_may_live_in_one_process() -> None:
     """A registry shared by all would refuse the second."""
     Metrics().request("m", "eval", 200, 0.1)
     assert models(Metrics()) == set()
+
+
+def test_memory_tiers_are_read_when_they_are_asked_for(metrics: Metrics) -> None:
+    """They change all the time, and a new configuration replaces or drops them."""
+    stats = FakeStats(used_bytes=10, entries=1, evictions=0)
+    metrics.watch_datastore("hot", stats)
+    stats.used_bytes, stats.entries, stats.evictions = 20, 3, 4
+    assert value(metrics, "mlserve_cache_bytes", datastore="hot") == 20
+    assert value(metrics, "mlserve_cache_entries", datastore="hot") == 3
+    assert value(metrics, "mlserve_cache_evictions_total", datastore="hot") == 4
+    metrics.watch_datastore("hot", FakeStats(used_bytes=1))
+    assert value(metrics, "mlserve_cache_bytes", datastore="hot") == 1
+    metrics.forget_datastore("hot")
+    metrics.forget_datastore("hot")
+    assert value(metrics, "mlserve_cache_bytes", datastore="hot") is None

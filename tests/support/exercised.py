@@ -1,0 +1,49 @@
+"""Metrics that have seen one of everything, so that each has a series."""
+
+from __future__ import annotations
+
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from mlserve.errors import LoadError
+from mlserve.observe.metrics import Metrics
+from mlserve.serving.events import ModelFailed, ModelLoaded
+from tests.support.deployments import deployment
+
+
+class FakeStats:
+    """A memory tier as metrics see it."""
+
+    def __init__(self, used_bytes: int = 100, entries: int = 2, evictions: int = 1) -> None:
+        self.used_bytes = used_bytes
+        self.entries = entries
+        self.evictions = evictions
+
+    def __len__(self) -> int:
+        return self.entries
+
+
+def exercised_metrics() -> Metrics:
+    """One model and one datastore."""
+    metrics = Metrics()
+    loaded = deployment()
+    metrics.on_event(ModelLoaded(loaded, None))
+    metrics.on_event(ModelFailed("m", LoadError("bad"), loaded, 1.0, repeated=False))
+    metrics.request("m", "eval", 200, 0.001)
+    model = metrics.model("m")
+    model.rows.inc()
+    model.pending_rows.inc()
+    model.non_finite.inc()
+    model.observe_infer(0.001, 1)
+    model.observe_queue(0.001)
+    model.observe_batch(1)
+    model.observe_lookup("memory", "hit", 1)
+    model.observe_cache("memory", "get", 0.001)
+    model.observe_joined(1)
+    metrics.watch_datastore("hot", FakeStats())
+    return metrics
+
+
+def exposed(metrics: Metrics) -> list[Metric]:
+    """The families as a scraper reads them."""
+    return list(text_string_to_metric_families(generate_latest(metrics.registry).decode()))
