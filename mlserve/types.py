@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 class DType(StrEnum):
@@ -40,6 +41,16 @@ class DType(StrEnum):
     JSON = "json"
     """Outputs only: any plain value per row, such as a classifier's ``{label: probability}``."""
 
+    is_float: bool
+    is_integer: bool
+    is_complex: bool
+
+    def __init__(self, name: str) -> None:
+        kind = name.rstrip("0123456789")
+        self.is_float = kind in ("float", "bfloat")
+        self.is_integer = kind in ("int", "uint")
+        self.is_complex = kind == "complex"
+
     @property
     def numpy(self) -> np.dtype[Any]:
         """The numpy dtype of an array that holds this; strings and plain values live in object arrays."""
@@ -51,18 +62,6 @@ class DType(StrEnum):
             bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
             return bfloat16
         return np.dtype(self.value)
-
-    @property
-    def is_float(self) -> bool:
-        return self in (DType.FLOAT16, DType.BFLOAT16, DType.FLOAT32, DType.FLOAT64)
-
-    @property
-    def is_integer(self) -> bool:
-        return self.value.lstrip("u").startswith("int")
-
-    @property
-    def is_complex(self) -> bool:
-        return self in (DType.COMPLEX64, DType.COMPLEX128)
 
 
 Shape = tuple[int | None, ...]
@@ -149,12 +148,25 @@ class Interface:
     serving: Serving
     dict_hash: int | None = None
     by_name: Mapping[str, InputField] = field(init=False, repr=False, compare=False)
+    _derived: dict[Callable[[Interface], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {item.name: item for item in self.inputs})
 
+    def derived(self, make: Callable[[Interface], T]) -> T:
+        """``make(self)``, worked out at the first call and kept as long as this interface.
 
-@dataclass(frozen=True, slots=True)
+        For tables that codecs read at every request. ``make`` must be a pure function that a module holds: it is the
+        key. Two threads that ask at once may both make it.
+        """
+        try:
+            made: T = self._derived[make]
+        except KeyError:
+            made = self._derived[make] = make(self)
+        return made
+
+
+@dataclass(slots=True)  # not frozen: made several times for every request, where freezing costs as much as all else
 class Rows:
     """Named columns that share axis 0, which has ``count`` rows. Treat the arrays as read-only: they are shared."""
 

@@ -79,3 +79,17 @@ def test_an_interface_finds_its_inputs_by_name_and_compares_by_value() -> None:
     assert one.by_name["b"] is fields[1]
     assert one == other
     assert one != Interface(fields, (), Serving.ROWS, dict_hash=1)
+
+
+def test_what_an_interface_makes_of_itself_is_made_once() -> None:
+    """Codecs ask for their tables at every request."""
+    made: list[Interface] = []
+
+    def names(face: Interface) -> list[str]:
+        made.append(face)
+        return list(face.by_name)
+
+    one, other = (Interface((InputField(name, DType.INT64, ()),), (), Serving.ROWS) for name in ("a", "b"))
+    assert one.derived(names) is one.derived(names)
+    assert (one.derived(names), other.derived(names)) == (["a"], ["b"])
+    assert made == [one, other]
