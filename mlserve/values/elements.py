@@ -51,7 +51,7 @@ def filler(dtype: DType) -> Callable[[Sequence[Any]], Array]:
     if dtype.is_complex:
         part = DType.FLOAT32 if dtype is DType.COMPLEX64 else DType.FLOAT64
         return lambda flat: filler(part)(flat).view(dtype.numpy)
-    return partial(_floats, dtype, dtype.numpy, _largest(dtype))
+    return partial(_floats, dtype, dtype.numpy, largest(dtype))
 
 
 def _booleans(flat: Sequence[Any]) -> Array:
@@ -121,7 +121,7 @@ def _beyond_double(value: float) -> bool:
     return False
 
 
-def _largest(dtype: DType) -> float:
+def largest(dtype: DType) -> float:
     """The largest finite value of a float dtype."""
     if dtype is DType.BFLOAT16:
         return float.fromhex("0x1.fep+127")

@@ -17,6 +17,7 @@ from mlserve.values.columns import column_of, expected_of, is_pair, refused
 from mlserve.values.defaults import default_row
 from mlserve.values.names import check_names
 from mlserve.values.nesting import depth_of
+from mlserve.values.one_row import one_row
 from mlserve.values.plain import plain_value
 from mlserve.values.show import shown
 
@@ -42,6 +43,8 @@ def rows_from_values(
     Columns are as :class:`mlserve.contracts.protocol.Call` describes them. Raises :class:`BadRequest`, and
     :class:`TooLarge` for more than ``max_rows`` rows.
     """
+    if batch_size is None and (row := one_row(interface, values)) is not None:
+        return row, False
     if values.keys() != interface.by_name.keys():
         check_names(interface, values)
     whole = interface.serving is Serving.WHOLE

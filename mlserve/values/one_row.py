@@ -1,0 +1,127 @@
+"""One row of plain values to columns by the shortest way: what nearly every request holds.
+
+Per interface there is a table with one converter for each input. A converter takes the values that are plainly right
+and answers ``None`` to all others, right or wrong: those go the careful way of :mod:`mlserve.values.rows`, which knows
+every rule and words every error. So nothing here decides what is allowed; ``tests/values/test_one_row.py`` holds both
+ways to the same columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from mlserve.errors import BadRequest
+from mlserve.types import Array, DType, InputField, Interface, Rows
+from mlserve.values.columns import column_of
+from mlserve.values.defaults import default_row
+from mlserve.values.elements import largest
+from mlserve.values.nesting import depth_of
+
+Converter = Callable[[Any], Array | None]
+"""A value to a column of one row, in the input's dtype; ``None`` for what only the careful way can judge."""
+
+
+_DOUBLE: Final = np.dtype(np.float64)
+
+
+class _Input(NamedTuple):
+    name: str
+    convert: Converter
+    default: Array | None
+    """One row; ``None`` for an input without a default, or with one that does not fit."""
+
+
+def one_row(interface: Interface, values: Mapping[str, Any]) -> Rows | None:
+    """The row that ``values`` say, or ``None`` if they are not plainly one row of this interface."""
+    inputs = interface.derived(_inputs)
+    columns: dict[str, Array] = {}
+    absent = 0
+    for name, convert, default in inputs:
+        value = values.get(name)
+        column = convert(value)
+        if column is None:
+            if value is not None or default is None:
+                return None
+            column = default.copy()
+            absent += name not in values
+        columns[name] = column
+    return Rows(columns, 1) if len(values) + absent == len(inputs) else None
+
+
+def _inputs(interface: Interface) -> tuple[_Input, ...]:
+    return tuple([_Input(field.name, _converter(field), _default(field)) for field in interface.inputs])
+
+
+def _default(field: InputField) -> Array | None:
+    if not field.has_default:
+        return None
+    try:
+        return default_row(field)
+    except BadRequest:
+        return None
+
+
+def _converter(field: InputField) -> Converter:
+    dtype = field.dtype
+    if field.shape != () or dtype.is_complex:
+        return partial(_nested, field)
+    if dtype is DType.STRING:
+        return _string
+    if dtype is DType.BOOL:
+        return _boolean
+    if dtype.is_integer:
+        info = np.iinfo(dtype.numpy)
+        return partial(_integer, dtype.numpy, int(info.min), int(info.max))
+    if dtype is DType.BFLOAT16:
+        return partial(_bfloat16, dtype.numpy, largest(dtype))
+    if dtype.is_float:
+        return partial(_float, dtype.numpy, largest(dtype))
+    return _nothing
+
+
+def _string(value: Any) -> Array | None:
+    if type(value) is not str:
+        return None
+    column = np.empty(1, object)
+    column[0] = value
+    return column
+
+
+def _boolean(value: Any) -> Array | None:
+    return np.array((value,), np.bool_) if type(value) is bool else None
+
+
+def _integer(kind: np.dtype[Any], low: int, high: int, value: Any) -> Array | None:
+    return np.array((value,), kind) if type(value) is int and low <= value <= high else None
+
+
+def _float(kind: np.dtype[Any], bound: float, value: Any) -> Array | None:
+    if (type(value) is float or type(value) is int) and -bound <= value <= bound:
+        return np.array((value,), kind)
+    return None
+
+
+def _bfloat16(kind: np.dtype[Any], bound: float, value: Any) -> Array | None:
+    """By way of a double: it takes no integer beyond 64 bits."""
+    column = _float(_DOUBLE, bound, value)
+    return None if column is None else column.astype(kind)
+
+
+def _nested(field: InputField, value: Any) -> Array | None:
+    """Lists, and what the runtime declares no rank for. Looking twice at what is wrong costs only those who err."""
+    depth = depth_of(value) - field.dtype.is_complex
+    rank = depth if field.shape is None else len(field.shape)
+    if value is None or depth != rank or rank < 0:
+        return None
+    try:
+        return column_of(field, value, rank=rank, rows=False)
+    except BadRequest:
+        return None
+
+
+def _nothing(value: Any) -> None:
+    """No converter: no request can fill such an input."""
