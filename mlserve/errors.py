@@ -19,6 +19,12 @@
     |   +-- NotReady              not_ready             the model is loading, has failed, or is draining
     |   +-- NotCached             not_cached            only-if-cached was asked for, and rows are missing
     |   +-- DeadlineExceeded      deadline_exceeded
+    +-- ClientError               a server was asked and gave no answer; what ``mlserve.client`` raises
+    |   +-- Unreachable           no connection could be made
+    |   +-- Interrupted           the connection ended before the answer was whole
+    |   +-- TimedOut              no answer within the client's timeout
+    |   +-- BadAnswer             what came is no answer of an mlserve
+    |   +-- RemoteError           the server answered with an error: its status, code and text
     +-- SetupError                something an operator or model author can mend
         +-- ConfigError           the configuration, with every problem and its place
         +-- SourceError           a model's URL cannot be listed or copied
@@ -155,6 +161,36 @@ class DeadlineExceeded(RequestError):
     """The caller's deadline passed first."""
 
     code = "deadline_exceeded"
+
+
+class ClientError(MlserveError):
+    """A server was asked and gave no answer. Its leaves say why; itself, that the client was closed."""
+
+
+class Unreachable(ClientError):
+    """No connection could be made."""
+
+
+class Interrupted(ClientError):
+    """The connection ended before the answer was whole: the request may have run or not."""
+
+
+class TimedOut(ClientError):
+    """No answer within the client's timeout, tries again included."""
+
+
+class BadAnswer(ClientError):
+    """What came is no answer of an mlserve: something else listens there, or is in between."""
+
+
+class RemoteError(ClientError):
+    """The server answered with an error. ``code`` is one of :class:`RequestError`'s, or empty if it said none."""
+
+    def __init__(self, message: str, *, status: int, code: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
 
 
 class SetupError(MlserveError):
