@@ -6,6 +6,7 @@ import pytest
 
 from mlserve import __version__
 from mlserve.errors import LoadError
+from mlserve.observe.meters import Period
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.events import ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 from tests.support.deployments import deployment
@@ -123,3 +124,43 @@ def test_memory_tiers_are_read_when_they_are_asked_for(metrics: Metrics) -> None
     metrics.forget_datastore("hot")
     metrics.forget_datastore("hot")
     assert value(metrics, "mlserve_cache_bytes", datastore="hot") is None
+
+
+class Clock:
+    """Seconds since 1970, as they are set."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_minutes_turn_as_requests_come() -> None:
+    """Without a task that would wake an idle server."""
+    clock = Clock(119.0)
+    metrics = Metrics(clock)
+    codes = metrics.model("m").requests_by("eval").codes
+    metrics.request("m", "eval", 200, 0.1)
+    clock.now = 120.0
+    metrics.request("m", "eval", 200, 0.1)
+    assert (codes.of(Period.PREVIOUS), codes.of(Period.CURRENT)) == ({200: 1}, {200: 1})
+    clock.now = 240.0
+    metrics.request("m", "eval", 200, 0.1)
+    assert (codes.of(Period.PREVIOUS), codes.of(Period.CURRENT)) == ({}, {200: 1})
+    clock.now = 299.9
+    metrics.turn()
+    assert codes.of(Period.CURRENT) == {200: 1}
+    clock.now = 300.0
+    metrics.turn()
+    assert codes.of(Period.PREVIOUS) == {200: 1}
+    assert metrics.minute == 5
+
+
+def test_unknown_models_have_requests_and_nothing_else(metrics: Metrics) -> None:
+    """A scan for model ids shows, without series that no model stands behind."""
+    metrics.request("", "eval", 404, 0.001)
+    families = {
+        family.name for family in metrics.registry.collect() for sample in family.samples if "model" in sample.labels
+    }
+    assert families == {"mlserve_requests", "mlserve_request_seconds"}
