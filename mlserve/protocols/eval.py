@@ -56,7 +56,7 @@ class EvalProtocol:
         return Encoded(head.encode(), tail, count_non_finite(answer))
 
     def _object(self, request: WireRequest, interface: Interface) -> dict[str, Any]:
-        if not request.body.strip():
+        if not request.body or request.body.isspace():
             raise BadRequest(f"the body is empty: send a JSON object such as {example(interface)}")
         values = json_text.loads(request.body)
         if type(values) is not dict:
@@ -65,14 +65,17 @@ class EvalProtocol:
 
 
 def _check_reserved(interface: Interface) -> None:
-    for name in RESERVED:
-        field = interface.by_name.get(name)
-        if field is not None and not field.has_default:
-            raise BadRequest(
-                f"failed to build request due to missing fields: [{name}]; eval reserves the name {name}, so this "
-                "model needs another protocol, or a Default for that input",
-                field=name,
-            )
+    for name in interface.derived(_unreachable):
+        raise BadRequest(
+            f"failed to build request due to missing fields: [{name}]; eval reserves the name {name}, so this "
+            "model needs another protocol, or a Default for that input",
+            field=name,
+        )
+
+
+def _unreachable(interface: Interface) -> tuple[str, ...]:
+    """Inputs that every request must give and none can."""
+    return tuple([field.name for field in interface.inputs if field.name in RESERVED and not field.has_default])
 
 
 def _cache_key(value: object, count: int) -> tuple[str, ...] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from mlserve.errors import BadRequest
@@ -15,6 +17,8 @@ MAX_PARAMETERS: Final = 4096
 RESERVED: Final = frozenset(("batch_size", "cache_key"))
 """Names of the POST form, which no input can have; ignored here, since a GET is one row and has no key."""
 
+_SHORT: Final = 24
+"""Characters of most numbers; fewer than a double needs to overflow."""
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,400}")
@@ -29,27 +33,50 @@ def rows_from_query(interface: Interface, query: str) -> Rows:
     The first of repeated values counts. Parameters that name no input are ignored, unless some input has a default:
     then a misspelt name would go unnoticed.
     """
+    if query.count("&") >= MAX_PARAMETERS:
+        raise BadRequest(f"more than {MAX_PARAMETERS} parameters in the query")
+    readers = interface.derived(_readers)
     values: dict[str, Any] = {}
     unknown: dict[str, None] = {}
-    for name, raw in _parameters(query):
-        field = interface.by_name.get(name)
-        if field is None or name in RESERVED:
-            unknown[name] = None
+    for part in query.split("&"):
+        if not part:
+            continue
+        name, _, raw = part.partition("=")
+        read = readers.as_written.get(name)
+        if read is None:
+            name = _decoded(name)  # the same name, read
+            read = readers.by_name.get(name)
+        if read is None:
+            if name not in RESERVED:
+                unknown[name] = None
         elif name not in values:
-            values[name] = _value(field, _text(raw, field))
-    unknown = {name: None for name in unknown if name not in RESERVED}
-    missing = [field.name for field in interface.inputs if field.name not in values and not field.has_default]
-    if missing or (unknown and any(field.has_default for field in interface.inputs)):
-        refuse_names(interface, missing, sorted(unknown))
+            values[name] = read(raw)
+    if unknown or len(values) < len(interface.inputs):
+        _check_names(interface, values, unknown)
     return rows_from_values(interface, values, None, 1)[0]
 
 
-def _parameters(query: str) -> list[tuple[str, str]]:
-    """Names, decoded, with their values, not yet decoded."""
-    if query.count("&") >= MAX_PARAMETERS:
-        raise BadRequest(f"more than {MAX_PARAMETERS} parameters in the query")
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(_decoded(name), value) for name, _, value in pairs]
+Reader = Callable[[str], Any]
+"""Raw text, percent-escapes and all, to the plain value that a POST of the same row would hold."""
+
+
+class _Readers(NamedTuple):
+    """What each input makes of its raw text. ``as_written`` has those whose names stand for themselves in a query."""
+
+    by_name: Mapping[str, Reader]
+    as_written: Mapping[str, Reader]
+
+
+def _readers(interface: Interface) -> _Readers:
+    by_name = {field.name: _reader(field) for field in interface.inputs if field.name not in RESERVED}
+    plain = {name: read for name, read in by_name.items() if name.isascii() and "+" not in name and "%" not in name}
+    return _Readers(by_name, plain)
+
+
+def _check_names(interface: Interface, values: Mapping[str, Any], unknown: Mapping[str, None]) -> None:
+    missing = [field.name for field in interface.inputs if field.name not in values and not field.has_default]
+    if missing or (unknown and any(field.has_default for field in interface.inputs)):
+        refuse_names(interface, missing, sorted(unknown))
 
 
 def _decoded(text: str) -> str:
@@ -64,8 +91,39 @@ def _decoded(text: str) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def _reader(field: InputField) -> Reader:
+    """How ``field`` is read: texts that are plainly right at once, all others with care."""
+    if field.shape == () and field.dtype.is_integer:
+        return partial(_integer, field)
+    if field.shape == () and field.dtype.is_float:
+        return partial(_float, field)
+    return partial(_read, field)
+
+
+def _integer(field: InputField, raw: str) -> Any:
+    if len(raw) <= _SHORT and not raw.strip("-0123456789"):
+        try:
+            return int(raw)
+        except ValueError:  # such as 1-2
+            pass
+    return _read(field, raw)
+
+
+def _float(field: InputField, raw: str) -> Any:
+    if len(raw) <= _SHORT and not raw.strip("-.0123456789"):
+        try:
+            return float(raw)
+        except ValueError:  # such as 1.2.3
+            pass
+    return _read(field, raw)
+
+
+def _read(field: InputField, raw: str) -> Any:
+    return _value(field, _text(raw, field))
+
+
 def _text(raw: str, field: InputField) -> str:
-    if _BROKEN_PERCENT.search(raw):
+    if "%" in raw and _BROKEN_PERCENT.search(raw):
         raise _refused(field, "a % that is no escape; write it as %25", raw)
     return _decoded(raw)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -88,6 +89,30 @@ def test_floats_are_plain_decimals(text: str) -> None:
 def test_only_finite_numbers_are_taken(text: str) -> None:
     with pytest.raises(BadRequest, match=r"field 'v': expected a finite number \(float64\)"):
         read(DType.FLOAT64, text)
+
+
+PLAIN = {DType.INT64: r"[+-]?[0-9]{1,18}", DType.FLOAT64: r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?"}
+
+
+@pytest.mark.parametrize("dtype", PLAIN)
+@given(st.text(alphabet="0123456789.-+e_ \u0663nif", max_size=12) | st.floats().map(repr) | st.integers().map(str))
+def test_a_number_is_what_is_written_as_one_and_nothing_else(dtype: DType, text: str) -> None:
+    """Python's own readers also take underscores, spaces and other scripts' digits."""
+    if re.fullmatch(PLAIN[dtype], text, re.ASCII) and abs(float(text)) < 2**63:
+        assert read(dtype, quote(text)) == (int if dtype is DType.INT64 else float)(text)
+    elif not re.fullmatch(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", text):
+        with pytest.raises(BadRequest, match="field 'v': expected a"):
+            read(dtype, quote(text))
+
+
+def test_names_are_percent_decoded_too() -> None:
+    names = face(
+        InputField("a b", DType.STRING, ()), InputField("é", DType.INT64, ()), InputField("c", DType.INT64, ())
+    )
+    for query in ("a+b=x&%C3%A9=1&%63=2", "a%20b=x&é=1&c=2&%63=3"):
+        assert [column.tolist() for column in rows_from_query(names, query).columns.values()] == [["x"], [1], [2]]
+    with pytest.raises(BadRequest, match=r"missing fields: \[a b\]; unknown field: 'ab'"):
+        rows_from_query(names, "ab=x&%C3%A9=1&c=2")
 
 
 def test_a_default_of_nan_may_be_said() -> None:
