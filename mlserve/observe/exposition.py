@@ -56,6 +56,10 @@ class Exposition(Collector):
         self._models = models
         self._datastores = datastores
 
+    def describe(self) -> Iterator[Metric]:
+        """Called by the registry, which finds families by their names."""
+        return self.collect()
+
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
         everyone = list(self._models.values())

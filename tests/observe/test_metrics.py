@@ -164,3 +164,10 @@ def test_unknown_models_have_requests_and_nothing_else(metrics: Metrics) -> None
         family.name for family in metrics.registry.collect() for sample in family.samples if "model" in sample.labels
     }
     assert families == {"mlserve_requests", "mlserve_request_seconds"}
+
+
+def test_a_scraper_may_ask_for_some_names_only(metrics: Metrics) -> None:
+    """Prometheus' ``name[]``, and the page that shows models."""
+    metrics.model("m").rows.inc(3)
+    families = list(metrics.registry.restricted_registry(["mlserve_rows_total"]).collect())
+    assert [(family.name, family.samples[0].value) for family in families] == [("mlserve_rows", 3)]
