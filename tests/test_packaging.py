@@ -274,12 +274,16 @@ class TestDockerfile:
         return [step.strip() for step in re.findall(rf"^{instruction} (.+)$", self.STEPS, re.MULTILINE)]
 
     def test_base_images_are_pinned(self) -> None:
-        for image in self.steps("FROM"):
-            assert re.fullmatch(r"python:3\.1[1-3]-slim-\w+( AS \w+)?", image)
+        """Both stages the same Python and the same system: what one builds has to run in the other."""
+        (base,) = (step for step in self.steps("ARG") if step.startswith("PYTHON="))
+        assert re.fullmatch(r"PYTHON=3\.1[1-3]-slim-\w+", base)
+        assert [image.split()[0] for image in self.steps("FROM")] == ["python:${PYTHON}"] * 2
 
     def test_does_not_run_as_root(self) -> None:
         """By number, so that Kubernetes can see that it is not root."""
-        assert int(self.steps("USER")[-1]) > 0
+        user, group = self.steps("USER")[-1].split(":")
+        assert int(user) > 0
+        assert int(group) > 0
 
     @pytest.mark.parametrize("instruction", ["ENTRYPOINT", "CMD"])
     def test_starts_without_a_shell(self, instruction: str) -> None:
@@ -288,7 +292,11 @@ class TestDockerfile:
         assert all(isinstance(word, str) for word in json.loads(command))
 
     def test_serves_the_mounted_configuration(self) -> None:
-        assert json.loads(self.steps("ENTRYPOINT")[0]) == ["mlserve", "-c", "/etc/mlserve/config.yaml"]
+        """And takes another command in its place: ``docker run mlserve check -c …``."""
+        assert json.loads(self.steps("ENTRYPOINT")[0]) == ["mlserve"]
+        assert json.loads(self.steps("CMD")[0])[:2] == ["-c", "/etc/mlserve/config.yaml"]
+        (example,) = (step for step in self.steps("COPY") if step.startswith("config.example.yaml"))
+        assert example.split()[1] == "/etc/mlserve/config.yaml"
 
     def test_keeps_the_runtime_from_reporting_to_its_makers(self) -> None:
         assert "ORT_DISABLE_TELEMETRY=1" in self.steps("ENV")[-1].split()
