@@ -2,10 +2,12 @@ r"""One HTTP/1.1 connection: requests in, one at a time to the handler, answers 
 
 What happens when::
 
-    IDLE --byte--> READING --whole request--> HANDLING --answer--> IDLE, or WRITING until the client has read enough
+    IDLE --byte--> READING --whole request--> HANDLING --answer--> IDLE, or WRITING until the client has read it
       \              \ error, deadline                \ last answer
        \              +--> LINGERING --------------------+--> CLOSED
         +--idle deadline, drain--------------------------^
+
+A connection over ``max_connections`` starts as REFUSED and lingers at its first byte.
 
 aiohttp's ``web.Server`` is not used, only its parser: ``docs/decisions`` says why. The event loop calls the methods of
 :class:`asyncio.Protocol`; ``Http1Server`` calls ``drain``, ``expel`` and ``abort``.
@@ -18,12 +20,13 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from math import inf
 from time import monotonic
 from typing import Final, cast
 
 from mlserve.errors import BadRequest, NotReady, RequestError, SlowSender
+from mlserve.transport.deadline import Deadline
 from mlserve.transport.head import METHODS, Head
+from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
 from mlserve.transport.message import Handler, HttpRequest, HttpResponse
 from mlserve.transport.reader import RequestReader
@@ -38,6 +41,8 @@ LINGER_BYTES: Final = 256 * 1024
 """After an error: how much of what the client still sends is taken in and thrown away."""
 DRAIN_GRACE_S: Final = 0.2
 """While draining: how long an idle connection may still send the request that was on its way."""
+_REFUSED_AT_ONCE: Final = 128
+"""Connections over the bound that are told so; those beyond are cut, or they would pile up themselves."""
 _AHEAD_BYTES: Final = 64 * 1024
 """How far a client may pipeline ahead before we stop reading."""
 _PROGRESS_BYTES: Final = 64 * 1024
@@ -47,6 +52,7 @@ _PROGRESS_BYTES: Final = 64 * 1024
 class State(Enum):
     """Where a connection stands."""
 
+    REFUSED = auto()
     IDLE = auto()
     READING = auto()
     HANDLING = auto()
@@ -57,11 +63,16 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Port:
-    """What the connections of one server share. ``empty`` is set while there are none."""
+    """What the connections of one server share. ``empty`` is set while there are none.
+
+    ``max_connections`` is that of ``limits``, or less where the operating system allows less.
+    """
 
     handler: Handler
     limits: Http1Limits
     loop: asyncio.AbstractEventLoop
+    max_connections: int
+    in_flight: InFlightBytes
     connections: set[Connection] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._port = port
         self._limits = port.limits
         self._loop = port.loop
-        self._reader = RequestReader(port.limits, port.loop)
+        self._reader = RequestReader(port.limits, port.in_flight, port.loop)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # connection_made comes before all else
         self._peer = ""
         self._state = State.IDLE
@@ -88,27 +99,32 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._writing_paused = False
         self._unsent = 0
-        self._deadline = inf
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = inf
+        self._deadline = Deadline(port.loop, self._deadline_passed)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        # A client that has not taken its last answer gets no other: what waits here is one answer for each.
+        self._transport.set_write_buffer_limits(high=1, low=0)
         peername = transport.get_extra_info("peername")
         self._peer = str(peername[0]) if isinstance(peername, tuple) else ""
         port = self._port
         port.connections.add(self)
         port.empty.clear()
-        if len(port.connections) <= self._limits.max_connections:
+        over = len(port.connections) - port.max_connections
+        if over <= 0:
             self._become_idle()
+        elif over <= _REFUSED_AT_ONCE:
+            # Said once a request comes: clients take what comes before for the answer to another one.
+            self._state = State.REFUSED
+            self._deadline.set(LINGER_S)
         else:
-            # No lingering here: refused connections must not pile up beyond the bound.
-            self._send_error(NotReady("the server holds as many connections as it may: try again"))
-            self._close()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._state is State.IDLE or self._state is State.READING:
             self._feed(data)
+        elif self._state is State.REFUSED:
+            self._fail(NotReady("the server holds as many connections as MaxConnections allows: try again"))
         elif self._state is State.LINGERING:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
@@ -129,11 +145,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = State.CLOSED
-        self._deadline = inf
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.close()
         self._cancel()
+        self._reader.release()
+        self._hold_unsent(0)
         port = self._port
         port.connections.discard(self)
         if not port.connections:
@@ -144,6 +159,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        self._hold_unsent(0)
         if self._state is State.WRITING:
             self._next()
 
@@ -185,14 +201,14 @@ class Connection(asyncio.Protocol):
             return
         if self._state is State.IDLE and not self._reader.empty:
             self._state = State.READING
-            self._arm(self._limits.read_timeout_s)
+            self._deadline.set(self._limits.read_timeout_s)
         if head is not None and head.expects_continue and not self._continued:
             self._continued = True
             self._transport.write(CONTINUE)
 
     def _handle(self, head: Head, body: bytes) -> None:
         self._state = State.HANDLING
-        self._deadline = inf
+        self._deadline.clear()
         request = HttpRequest(head.method, head.path, head.query, head.headers, body, self._peer, self._received)
         self._task = task = self._loop.create_task(self._serve(head, request))
         self._port.tasks.add(task)
@@ -221,6 +237,7 @@ class Connection(asyncio.Protocol):
         return *encode(response, head_only=head.method == "HEAD", connection=connection), last
 
     def _answer(self, head: bytes, body: bytes, last: bool) -> None:
+        self._reader.next()
         self._send(head, body)
         if last:
             self._close()
@@ -234,29 +251,30 @@ class Connection(asyncio.Protocol):
         """Back to waiting, or on to the request that the client sent ahead."""
         self._state = State.IDLE
         self._continued = False
-        self._reader.next()
-        ahead = b"".join(self._ahead)
-        self._ahead.clear()
-        self._ahead_bytes = 0
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
-        self._feed(ahead)
+        if self._ahead or self._reader.may_hold_more:
+            ahead = b"".join(self._ahead)
+            self._ahead.clear()
+            self._ahead_bytes = 0
+            if self._reading_paused:
+                self._reading_paused = False
+                self._transport.resume_reading()
+            self._feed(ahead)
         if self._state is State.IDLE:
             self._become_idle()
 
     def _become_idle(self) -> None:
         idle_s = self._limits.idle_timeout_s
-        self._arm(min(DRAIN_GRACE_S, idle_s) if self._port.draining else idle_s)
+        self._deadline.set(min(DRAIN_GRACE_S, idle_s) if self._port.draining else idle_s)
 
     def _fail(self, error: RequestError) -> None:
         """Answer ``error`` and end the connection: nobody can say where the next request would begin."""
         self._send_error(error)
         self._state = State.LINGERING
         self._ahead.clear()
+        self._reader.release()
         if self._transport.can_write_eof():
             self._transport.write_eof()
-        self._arm(LINGER_S)
+        self._deadline.set(LINGER_S)
 
     def _send_error(self, error: RequestError) -> None:
         head = self._reader.head
@@ -287,24 +305,8 @@ class Connection(asyncio.Protocol):
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _arm(self, seconds: float) -> None:
-        """Set the one deadline. A timer set for earlier stays: when it fires it finds that there is time left."""
-        self._deadline = self._loop.time() + seconds
-        if self._deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = self._deadline
-            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
-
-    def _check_deadline(self) -> None:
-        self._timer = None
-        self._timer_at = inf
-        left = self._deadline - self._loop.time()
-        if left == inf:
-            return
-        if left > 0:
-            self._arm(left)
-        elif self._state is State.IDLE:
+    def _deadline_passed(self) -> None:
+        if self._state is State.IDLE or self._state is State.REFUSED:
             self._close()
         elif self._state is State.READING:
             self._fail(SlowSender(f"the request was not whole within {self._limits.read_timeout_s:g} s"))
@@ -314,11 +316,17 @@ class Connection(asyncio.Protocol):
             self._await_progress()
 
     def _await_progress(self) -> None:
-        self._unsent = self._transport.get_write_buffer_size()
-        self._arm(self._limits.write_timeout_s)
+        self._hold_unsent(self._transport.get_write_buffer_size())
+        self._deadline.set(self._limits.write_timeout_s)
 
     def _has_progressed(self) -> bool:
         return self._transport.get_write_buffer_size() <= self._unsent - _PROGRESS_BYTES
+
+    def _hold_unsent(self, size: int) -> None:
+        """Count ``size`` bytes of an answer as waiting for the client, in place of what was counted before."""
+        if size != self._unsent:
+            self._port.in_flight.held += size - self._unsent
+            self._unsent = size
 
 
 def _options() -> HttpResponse:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mlserve.transport.connection import LINGER_S, Connection, Port
+from mlserve.transport.descriptors import connections_allowed
+from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
 from mlserve.transport.message import Handler
 
@@ -36,6 +38,7 @@ class Http1Server:
         self._handler = handler
         self._limits = limits
         self._front = front
+        self._in_flight = InFlightBytes(limits.max_in_flight_bytes)
         self._port: Port | None = None
         self._server: asyncio.Server | None = None
         self._address: tuple[str, int] = ("", 0)
@@ -43,7 +46,7 @@ class Http1Server:
     async def start(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises :class:`OSError` if the address cannot be had."""
         loop = asyncio.get_running_loop()
-        shared = Port(self._handler, self._limits, loop)
+        shared = Port(self._handler, self._limits, loop, _most_connections(self._limits), self._in_flight)
         shared.empty.set()
         bounds: dict[str, Any] = {}
         if ssl is not None:
@@ -72,6 +75,11 @@ class Http1Server:
     def in_flight(self) -> int:
         """Requests being handled now."""
         return len(self._port.tasks) if self._port is not None else 0
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """What bodies and answers hold now, as ``max_in_flight_bytes`` counts them."""
+        return self._in_flight.held
 
     @property
     def connections(self) -> int:
@@ -122,6 +130,17 @@ async def _within(seconds: float, event: asyncio.Event) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _most_connections(limits: Http1Limits) -> int:
+    most = connections_allowed(limits.max_connections)
+    if most < limits.max_connections:
+        log.warning(
+            "the limit of open files allows %d connections, not the %d of MaxConnections: raise it (ulimit -n)",
+            most,
+            limits.max_connections,
+        )
+    return most
 
 
 def _address(listening: socket.socket) -> tuple[str, int]:

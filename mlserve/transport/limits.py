@@ -11,7 +11,9 @@ class Http1Limits:
 
     ``read_timeout_s`` bounds reading one request, from its first byte to the last of its body. ``idle_timeout_s`` is
     how long a connection may send nothing between requests, or before the first. ``write_timeout_s`` is how long a
-    client may take over each 64 KiB of an answer. A connection over ``max_connections`` gets 503 and is closed.
+    client may take over each 64 KiB of an answer. A request on a connection over ``max_connections`` gets 503, and that
+    connection is closed. ``max_in_flight_bytes`` bounds what bodies and answers hold over all connections: see
+    :class:`~mlserve.transport.inflight.InFlightBytes`; a body over it gets 429.
     """
 
     max_header_bytes: int = 8192
@@ -20,3 +22,4 @@ class Http1Limits:
     idle_timeout_s: float = 75.0
     write_timeout_s: float = 5.0
     max_connections: int = 10_000
+    max_in_flight_bytes: int = 256 * 1024 * 1024

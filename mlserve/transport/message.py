@@ -9,7 +9,7 @@ from types import MappingProxyType
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every request, where freezing costs three times the making
 class HttpRequest:
     """One whole request, body included and already within its limits.
 
@@ -27,7 +27,7 @@ class HttpRequest:
     received: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as above
 class HttpResponse:
     """One whole response. ``Content-Length``, ``Date`` and connection headers are the carrier's business."""
 

@@ -10,9 +10,10 @@ import asyncio
 from typing import Any, Final, cast
 
 from aiohttp.http import HttpRequestParser
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from mlserve.transport.head import Head, body_too_large, head_bytes, header_too_large, parse_error, read_head
+from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
 
 _CHUNKED_OVERHEAD: Final = 8
@@ -40,13 +41,15 @@ _NO_FLOW_CONTROL: Final = cast("Any", _NoFlowControl())
 class RequestReader:
     """Cuts one connection's bytes into requests.
 
-    Call ``feed`` until it returns a body: then ``head`` and that body are a request. Call ``next`` before feeding
-    again, and feed ``b""`` then: the rest of an earlier piece may hold the next request already. After it has raised
-    it is of no more use, because nobody can say where the next request begins.
+    Call ``feed`` until it returns a body: then ``head`` and that body are a request. When it is answered call ``next``,
+    and if it ``may_hold_more`` feed ``b""``: an earlier piece may have brought the next request already. After it has
+    raised it is of no more use, because nobody can say where the next request begins. The bytes of a body count as in
+    flight from when they come until ``next``, or ``release`` where none follows.
     """
 
-    def __init__(self, limits: Http1Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, limits: Http1Limits, in_flight: InFlightBytes, loop: asyncio.AbstractEventLoop) -> None:
         self._limits = limits
+        self._in_flight = in_flight
         self._parser = HttpRequestParser(
             _NO_FLOW_CONTROL,
             loop,
@@ -58,17 +61,20 @@ class RequestReader:
             max_msg_queue_size=1,
         )
         self._last = b""
-        self._holds_more = False
+        self._seems_to_hold_more = False
+        self.may_hold_more = False
+        """After a whole request: False if nothing came behind it for sure."""
         self.head: Head | None = None
         self._payload: StreamReader | None = None
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._body_bytes = 0
         self._wire_bytes = 0
+        self._head_bytes: int | None = None
 
     @property
     def empty(self) -> bool:
         """True if no byte of an unfinished request has come."""
-        return self._wire_bytes == 0 and not self._holds_more
+        return self._wire_bytes == 0 and not self._seems_to_hold_more
 
     def feed(self, data: bytes) -> bytes | None:
         """Take ``data`` in; the body of the request that it completes, ``None`` if there is more to come.
@@ -77,7 +83,8 @@ class RequestReader:
         """
         limits = self._limits
         if data:
-            self._last = data[-len(_END) :]
+            if not self._wire_bytes:
+                self._head_bytes = None if self.may_hold_more else data.find(_END) + len(_END)
             self._wire_bytes += len(data)
         try:
             messages, _, _ = self._parser.feed_data(data)
@@ -85,47 +92,74 @@ class RequestReader:
             raise parse_error(error, limits.max_header_bytes) from error
         for message, payload in messages:
             # Counting fields is for requests that may be over: what a pipelined piece held was never counted.
-            counted = 0 < self._wire_bytes <= limits.max_header_bytes and not self._holds_more
+            counted = 0 < self._wire_bytes <= limits.max_header_bytes and not self._seems_to_hold_more
             if not counted and head_bytes(message) > limits.max_header_bytes:
                 raise header_too_large(limits.max_header_bytes)
-            self.head = read_head(message, limits.max_body_bytes)
+            self.head = head = read_head(message, limits.max_body_bytes)
             self._payload = payload
-        if self._payload is not None:
-            return self._take_body(self._payload)
-        if self._wire_bytes > limits.max_header_bytes:
-            raise header_too_large(limits.max_header_bytes)
-        return None
-
-    def _take_body(self, payload: StreamReader) -> bytes | None:
-        piece = payload.read_nowait()
-        if piece:
-            self._body.append(piece)
-            self._body_bytes += len(piece)
-        limits = self._limits
-        most = limits.max_header_bytes + _CHUNKED_OVERHEAD * limits.max_body_bytes + _ONE_READ
-        if self._body_bytes > limits.max_body_bytes or self._wire_bytes > most:
-            raise body_too_large(limits.max_body_bytes)
-        if not payload.is_eof():
+            if head.length:
+                self._in_flight.check(head.length)
+        if self._payload is None:
+            if data:
+                self._last = data[-len(_END) :]
+            if self._wire_bytes > limits.max_header_bytes:
+                raise header_too_large(limits.max_header_bytes)
             return None
-        body = b"".join(self._body)
-        self._holds_more = self._ends_elsewhere(body)
-        return body
+        whole = self._take_body(self._payload)
+        if whole and self._head_bytes is not None and self._wire_bytes == self._head_bytes + self._body_bytes:
+            self.may_hold_more = self._seems_to_hold_more = False
+            return bytes(self._body)
+        if data:
+            self._last = data[-len(_END) :]
+        if not whole:
+            return None
+        self.may_hold_more = True
+        self._seems_to_hold_more = self._ends_elsewhere()
+        return bytes(self._body)
 
-    def _ends_elsewhere(self, body: bytes) -> bool:
+    def _take_body(self, payload: StreamReader) -> bool:
+        """Take in what the parser has of the body; True if that was the end of it."""
+        if payload is EMPTY_PAYLOAD:
+            return True
+        limits = self._limits
+        piece = payload.read_nowait()
+        most = limits.max_header_bytes + _CHUNKED_OVERHEAD * limits.max_body_bytes + _ONE_READ
+        if self._body_bytes + len(piece) > limits.max_body_bytes or self._wire_bytes > most:
+            raise body_too_large(limits.max_body_bytes)
+        if piece:
+            self._in_flight.check(len(piece), self._body_bytes)
+            self._in_flight.held += len(piece)
+            self._body_bytes += len(piece)
+            if not self._body:
+                self._body = piece
+            else:
+                # One buffer, for a list of tiny pieces would weigh many times what they hold.
+                if isinstance(self._body, bytes):
+                    self._body = bytearray(self._body)
+                self._body += piece
+        return payload.is_eof()
+
+    def _ends_elsewhere(self) -> bool:
         """Whether the bytes that came last are others than the end of this request.
 
         The parser does not tell what it holds. A wrong "no", when both happen to end alike, only means that the
         connection counts as idle for a while.
         """
         chunked = self.head is not None and "Transfer-Encoding" in self.head.headers
-        end = body[-len(_END) :] if body and not chunked else _END
+        end = _END if chunked or not self._body else bytes(self._body[-len(_END) :])
         return self._last[-len(end) :] != end[-len(self._last) :]
 
     def next(self) -> None:
         """Forget the request that is whole and make ready for another."""
+        self.release()
         self.head = None
         self._payload = None
-        self._body.clear()
-        self._body_bytes = 0
         self._wire_bytes = 0
         self._parser.message_consumed()
+
+    def release(self) -> None:
+        """Forget the body, whole or not."""
+        if self._body_bytes:
+            self._in_flight.held -= self._body_bytes
+            self._body_bytes = 0
+            self._body = b""

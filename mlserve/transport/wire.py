@@ -13,6 +13,7 @@ from mlserve.transport.message import HttpResponse
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+_EOL: Final = "\r\n"
 _BODILESS: Final = frozenset({204, 304})
 _OURS: Final = frozenset({"connection", "content-length", "content-type", "date", "transfer-encoding"})
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -24,15 +25,14 @@ def encode(response: HttpResponse, *, head_only: bool, connection: str = "") -> 
 
     Raises :class:`ValueError` if a header would change the framing of the answer (line breaks, our own names).
     """
-    head = _start(response.status, response.content_type)
-    if response.status not in _BODILESS:
-        head = f"{head}Content-Length: {len(response.body)}\r\n"
-    if response.headers:
-        head += "".join([_line(name, value) for name, value in response.headers.items()])
-    if connection:
-        head = f"{head}Connection: {connection}\r\n"
-    head = f"{head}Date: {_date(int(time.time()))}\r\n\r\n"
-    return head.encode("latin-1"), b"" if head_only or response.status in _BODILESS else response.body
+    bodiless = response.status in _BODILESS
+    own = "".join([_line(name, value) for name, value in response.headers.items()]) if response.headers else ""
+    head = (
+        f"{_start(response.status, response.content_type)}"
+        f"{'' if bodiless else f'Content-Length: {len(response.body)}{_EOL}'}"
+        f"{own}{f'Connection: {connection}{_EOL}' if connection else ''}{_date(int(time.time()))}"
+    )
+    return head.encode("latin-1"), b"" if head_only or bodiless else response.body
 
 
 @lru_cache(maxsize=256)
@@ -44,7 +44,8 @@ def _start(status: int, content_type: str) -> str:
 
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+    """The last header and the end of the head."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n\r\n"
 
 
 def _line(name: str, value: str) -> str:

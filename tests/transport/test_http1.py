@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
 import socket
 from collections.abc import Callable, Coroutine
@@ -404,15 +406,16 @@ async def test_leaving_in_the_middle_of_the_answer() -> None:
         await until(lambda: server.connections == 0)
 
 
-async def test_connections_over_the_bound_get_503() -> None:
+async def test_requests_on_connections_over_the_bound_get_503() -> None:
     """The bound holds, those within it are served, and a place that becomes free is given away."""
     async with serving(echo, Http1Limits(max_connections=2)) as server:
         async with connect(server) as first, connect(server) as second:
             await until(lambda: server.connections == 2)
             async with connect(server) as third:
+                await third.send(POST[:-1])
                 answer = await third.answer()
                 assert (answer.status, answer.json["code"]) == (503, "not_ready")
-                assert answer.headers["retry-after"] == "1"
+                assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
                 assert await third.ended() == b""
             for wire in (first, second):
                 await wire.send(GET)
@@ -421,6 +424,191 @@ async def test_connections_over_the_bound_get_503() -> None:
         async with connect(server) as wire:
             await wire.send(GET)
             assert (await wire.answer()).status == 200
+
+
+async def test_silent_connections_over_the_bound_close_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is refused must not hold a place for as long as those who are served; nothing asked, nothing said."""
+    monkeypatch.setattr("mlserve.transport.connection.LINGER_S", 0.05)
+    async with serving(echo, Http1Limits(max_connections=1)) as server, connect(server) as first:
+        await until(lambda: server.connections == 1)
+        async with connect(server) as second:
+            assert await second.ended() == b""
+        await first.send(GET)
+        assert (await first.answer()).status == 200
+
+
+async def test_a_crowd_over_the_bound_is_cut() -> None:
+    """Connections that wait for their refusal are connections too."""
+    async with serving(echo, Http1Limits(max_connections=1)) as server, contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(connect(server)) for _ in range(1 + 128 + 20)]
+        await until(lambda: server.connections == 1 + 128)
+        for wire in crowd[-20:]:
+            assert await wire.ended() == b""
+        await crowd[0].send(GET)
+        assert (await crowd[0].answer()).status == 200
+
+
+async def test_fewer_connections_than_asked_for_where_the_system_allows_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server out of descriptors fails where it opens the next model; refused connections cost it nothing."""
+    monkeypatch.setattr("mlserve.transport.http1.connections_allowed", lambda wanted: 1)
+    async with serving(echo, Http1Limits(max_connections=7)) as server:
+        assert "allows 1 connections, not the 7 of MaxConnections" in caplog.text
+        async with connect(server) as _, connect(server) as second:
+            await second.send(GET)
+            assert (await second.answer()).status == 503
+
+
+# -- bytes in flight -----------------------------------------------------------------------------------------------
+
+BOUNDED = Http1Limits(max_body_bytes=8000, max_in_flight_bytes=10_000)
+
+
+def _post(length: int) -> bytes:
+    return b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length
+
+
+def _chunk(size: int) -> bytes:
+    return b"%x\r\n" % size + b"x" * size + b"\r\n"
+
+
+CHUNKED_HEAD = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read() -> None:
+    """Many large bodies at once are what fills a memory; small requests go on, and room that is free again is given."""
+    async with serving(echo, BOUNDED) as server, connect(server) as large, connect(server) as other:
+        await large.send(_post(8000) + b"x" * 7999)
+        await until(lambda: server.in_flight_bytes == 7999)
+        await other.send(GET)
+        assert (await other.answer()).status == 200
+        await other.send(_post(2001) + b"x" * 2001)
+        assert (await other.answer()).status == 200, "there is room for so much"
+        await other.send(_post(2002))
+        answer = await other.answer()
+        assert (answer.status, answer.json["code"]) == (429, "overloaded")
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+        assert "7999 of the 10000 bytes of MaxInFlightBytes" in answer.json["error"]
+        await large.send(b"x")
+        assert (await large.answer()).status == 200
+        assert server.in_flight_bytes == 0
+
+
+async def test_announcing_much_keeps_nobody_out() -> None:
+    """What counts is what is there, or a few idle clients with large Content-Lengths would stop the server."""
+    async with serving(echo, BOUNDED) as server, connect(server) as idle, connect(server) as busy:
+        await idle.send(_post(8000) + b"x")
+        await until(lambda: server.in_flight_bytes == 1)
+        for _ in range(3):
+            await busy.send(_post(8000) + b"x" * 8000)
+            assert (await busy.answer()).status == 200
+
+
+async def test_bodies_of_unknown_length_are_refused_when_the_room_is_used_up() -> None:
+    """Chunked bodies announce nothing."""
+    async with serving(echo, BOUNDED) as server, connect(server) as first, connect(server) as second:
+        for wire in (first, second):
+            await wire.send(CHUNKED_HEAD)
+        await first.send(_chunk(6000))
+        await until(lambda: server.in_flight_bytes == 6000)
+        await second.send(_chunk(4001))
+        assert (await second.answer()).status == 429
+        await first.send(_chunk(1000), b"0\r\n\r\n")
+        assert (await first.answer()).status == 200
+        assert server.in_flight_bytes == 0
+
+
+async def test_a_body_larger_than_the_bound_is_served_when_it_is_alone() -> None:
+    """MaxInFlightBytes below BufferSize must not refuse for ever what BufferSize allows."""
+    limits = Http1Limits(max_body_bytes=8000, max_in_flight_bytes=100)
+    async with serving(echo, limits) as server, connect(server) as wire:
+        await wire.send(_post(8000), b"x" * 4000, b"x" * 4000)
+        assert (await wire.answer()).status == 200
+        await wire.send(CHUNKED_HEAD, _chunk(4000), _chunk(4000), b"0\r\n\r\n")
+        assert (await wire.answer()).status == 200
+
+
+async def test_a_body_counts_until_its_request_is_answered() -> None:
+    """Requests that wait for a slow model hold their bodies."""
+    gate = Gate()
+    async with serving(gate, BOUNDED) as server, connect(server) as wire, connect(server) as other:
+        await wire.send(_post(8000) + b"x" * 8000)
+        await gate.entered.wait()
+        assert server.in_flight_bytes == 8000
+        await other.send(_post(2001))
+        assert (await other.answer()).status == 429
+        gate.open.set()
+        assert (await wire.answer()).status == 200
+        assert server.in_flight_bytes == 0
+
+
+@pytest.mark.parametrize("how", ["leaves", "too slow", "refused", "malformed", "expelled"])
+async def test_room_is_given_back_however_a_request_ends(how: str) -> None:
+    """Bytes that stay counted would shut the server within days."""
+    gate = Gate()
+    limits = dataclasses.replace(BOUNDED, read_timeout_s=0.05 if how == "too slow" else 30.0)
+    async with serving(gate, limits) as server, connect(server) as wire:
+        await wire.send(CHUNKED_HEAD + _chunk(5000))
+        if how == "expelled":
+            await wire.send(b"0\r\n\r\n")
+            await gate.entered.wait()
+            assert server.in_flight_bytes == 5000
+            await server.close(0.0)
+        else:
+            if how == "leaves":
+                await until(lambda: server.in_flight_bytes == 5000)
+                wire.leave()
+            elif how == "refused":
+                await wire.send(_chunk(3001))
+            elif how == "malformed":
+                await wire.send(b"no size\r\n")
+            await until(lambda: server.connections == 0 or server.in_flight_bytes == 0)
+        assert server.in_flight_bytes == 0
+
+
+async def test_answers_that_nobody_takes_count_too() -> None:
+    """Slow readers of large answers hold memory as slow senders do; it is free again when they have read or left."""
+
+    async def large(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, bytes(32 * 2**20))
+
+    async with serving(large, BOUNDED) as server:
+        for leaves in (False, True):
+            async with connect(server) as reader, connect(server) as other:
+                reader.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket transport has it
+                await reader.send(GET)
+                await until(lambda: server.in_flight_bytes > 2**20)
+                await other.send(_post(1))
+                assert (await other.answer()).status == 429
+                if leaves:
+                    reader.leave()
+                else:
+                    reader.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
+                    assert len((await reader.answer()).body) == 32 * 2**20
+                await until(lambda: server.in_flight_bytes == 0)
+
+
+async def test_a_client_that_takes_no_answer_gets_no_second_one() -> None:
+    """Small answers to pipelined requests must not pile up in memory either."""
+    asked = 0
+
+    async def count(request: HttpRequest) -> HttpResponse:
+        nonlocal asked
+        asked += 1
+        return HttpResponse(200, bytes(60_000))
+
+    async with serving(count, LIMITS) as server, connect(server) as wire:
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket transport has it
+        await wire.send(GET * 2000)
+        await until(lambda: server.in_flight_bytes > 0)
+        held = asked
+        assert held < 1000, "the kernel's buffers are full long before"
+        assert server.in_flight_bytes < 2 * 60_000
+        wire.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
+        for _ in range(2000):
+            assert (await wire.answer()).status == 200
+        assert asked == 2000
 
 
 # -- stopping ------------------------------------------------------------------------------------------------------
@@ -580,7 +768,11 @@ async def test_a_protocol_in_front_answers_what_it_knows_and_passes_on_the_rest(
         test_413_reaches_a_client_that_is_still_sending,
         test_bodiless_statuses_and_options_of_the_server,
         test_closing_cancels_what_does_not_finish_and_says_so,
-        test_connections_over_the_bound_get_503,
+        test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read,
+        test_a_client_that_takes_no_answer_gets_no_second_one,
+        test_a_crowd_over_the_bound_is_cut,
+        test_answers_that_nobody_takes_count_too,
+        test_requests_on_connections_over_the_bound_get_503,
         test_leaving_by_a_polite_end_cancels_too,
         test_leaving_in_the_middle_of_the_answer,
         test_nodelay_is_set,
