@@ -126,7 +126,7 @@ def _inside(path: Path, homes: list[Path]) -> Path:
     """``path`` with its links resolved, if that is still below one of ``homes``."""
     try:
         real = path.resolve(strict=True)
-    except (FileNotFoundError, RuntimeError) as error:  # RuntimeError: a loop of links, up to Python 3.12
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError up to Python 3.12
         raise SourceError(f"{path} is a link that leads nowhere: remove or repair it") from error
     if not any(real.is_relative_to(home) for home in homes):
         raise SourceError(f"{path} is a link out of the artefact's folder: copy the file there instead")
