@@ -18,7 +18,9 @@ ENV PATH=/opt/mlserve/bin:$PATH
 WORKDIR /src
 # Dependencies first: this layer, the large one, is made again only when the lock changes.
 COPY requirements/all.txt requirements/
-RUN pip install --no-cache-dir --require-hashes -r requirements/all.txt
+# TensorFlow's C++ headers, a quarter of its size, are for those who compile against it.
+RUN pip install --no-cache-dir --require-hashes -r requirements/all.txt \
+    && rm -rf /opt/mlserve/lib/python3.*/site-packages/tensorflow/include
 COPY pyproject.toml README.md LICENSE ./
 COPY mlserve mlserve
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
