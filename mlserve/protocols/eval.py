@@ -14,7 +14,7 @@ from mlserve.protocols import json_text
 from mlserve.protocols.answer import data_json
 from mlserve.protocols.query import RESERVED, rows_from_query
 from mlserve.types import Interface, Rows
-from mlserve.values import count_non_finite, example, rows_from_values, shown
+from mlserve.values import example, rows_from_values, shown
 
 _PREFIX: Final = "/v1/api/model/"
 _SUFFIX: Final = "/eval"
@@ -50,10 +50,8 @@ class EvalProtocol:
 
     def encode(self, answer: Rows, call: Call, interface: Interface) -> Encoded:
         """As the contract. Members in mly's order, ``dictHash`` left out for a model without dictionary."""
-        dict_hash = "" if interface.dict_hash is None else f'"dictHash":{interface.dict_hash},'
-        head = f'{{"status":"ok",{dict_hash}"serviceTimeMcs":'
-        tail = b',"data":' + data_json(answer, interface, batch=call.batch) + b"}"
-        return Encoded(head.encode(), tail, count_non_finite(answer))
+        data = data_json(answer, interface, batch=call.batch)
+        return Encoded(interface.derived(_head), b',"data":' + data.json + b"}", data.non_finite)
 
     def _object(self, request: WireRequest, interface: Interface) -> dict[str, Any]:
         if not request.body or request.body.isspace():
@@ -62,6 +60,11 @@ class EvalProtocol:
         if type(values) is not dict:
             raise BadRequest(f"expected a JSON object such as {example(interface)}, got {shown(values)}")
         return values
+
+
+def _head(interface: Interface) -> bytes:
+    dict_hash = "" if interface.dict_hash is None else f'"dictHash":{interface.dict_hash},'
+    return f'{{"status":"ok",{dict_hash}"serviceTimeMcs":'.encode()
 
 
 def _check_reserved(interface: Interface) -> None:

@@ -13,31 +13,37 @@ from mlserve.types import Array
 
 _WIDEST_EXPONENT: Final = 19
 """mly's Go clients read exponents from e-19 to e19 and refuse others."""
-_LARGE: Final = 1e19
-_SMALL: Final = 1e-18
-"""A little inside the bound: they only say which texts to look at."""
+LARGE: Final = 1e19
+SMALL: Final = 1e-18
+"""A number whose size is from SMALL to below LARGE prints well as it is; a little inside the bound."""
 _EXPONENT: Final = re.compile(rb"(-?)(\d+)(?:\.(\d+))?e([+-]?\d+)")
 
 
-def printable(column: Array) -> list[Any]:
-    """One JSON-ready value per row of a column of floats: what orjson prints as the shortest text, exponents bounded.
+def is_ordinary(value: float) -> bool:
+    """True for a double that orjson prints in a form that all clients read; false for NaN and infinities."""
+    return SMALL <= value < LARGE or -LARGE < value <= -SMALL or value == 0
+
+
+def column_text(column: Array) -> bytes:
+    """A column of numbers, of any shape but ``()``, as a JSON list: the shortest texts, exponents bounded.
 
     Non-finite numbers print as ``null``. float16 and bfloat16 become the doubles whose shortest text is theirs.
     """
+    if not column.dtype.isnative:
+        column = column.astype(column.dtype.newbyteorder("="))
+    if column.dtype.kind in "biu":
+        return _text(np.ascontiguousarray(column))
     if column.dtype.itemsize == 2:
         column = _shortest_doubles(column)
-    column = np.ascontiguousarray(column)
-    if _has_extremes(column):
-        return [orjson.Fragment(written_out(_text(row))) for row in column]
-    return column.tolist() if column.ndim == 1 and column.dtype == np.float64 else list(column)
+    text = _text(np.ascontiguousarray(column))
+    return written_out(text) if _has_extremes(column) else text
 
 
 def printable_scalar(value: float | np.generic) -> Any:
-    """As :func:`printable`, for one number from anywhere."""
+    """As :func:`column_text`, for one number from anywhere: what orjson prints so."""
     if type(value) is float:
-        size = abs(value)
-        return orjson.Fragment(written_out(orjson.dumps(value))) if _SMALL > size > 0 or size >= _LARGE else value
-    return printable(np.asarray(value).reshape(1))[0]
+        return value if is_ordinary(value) or value != value else orjson.Fragment(written_out(orjson.dumps(value)))
+    return orjson.Fragment(column_text(np.asarray(value).reshape(1))[1:-1])
 
 
 def written_out(text: bytes) -> bytes:
@@ -63,9 +69,9 @@ def _text(value: Any) -> bytes:
 def _has_extremes(column: Array) -> bool:
     if column.size == 1:
         size = abs(column.item())
-        return bool(size >= _LARGE or 0 < size < _SMALL)
+        return bool(size >= LARGE or 0 < size < SMALL)
     sizes = np.abs(column)
-    return bool(((sizes >= _LARGE) | ((sizes < _SMALL) & (sizes > 0))).any())
+    return bool(((sizes >= LARGE) | ((sizes < SMALL) & (sizes > 0))).any())
 
 
 def _shortest_doubles(column: Array) -> Array:

@@ -39,7 +39,20 @@ def plain_value(value: Any) -> Any:
 
 def count_non_finite(rows: Rows) -> int:
     """How many numbers in ``rows`` are NaN or infinite: those that JSON can only call ``null``. For metrics."""
-    return sum(_non_finite(column) for column in rows.columns.values())
+    return sum([count_non_finite_in(column) for column in rows.columns.values()])
+
+
+def count_non_finite_in(column: Array) -> int:
+    """As :func:`count_non_finite`, in one column."""
+    kind = column.dtype.kind
+    if kind in "biuSU":
+        return 0
+    if kind == "O":
+        return sum([_non_finite_within(value) for value in column.ravel().tolist() if type(value) is not str])
+    if kind == "f" and column.size == 1:
+        return not math.isfinite(column.item())
+    with np.errstate(invalid="ignore"):
+        return int(column.size - np.count_nonzero(np.isfinite(column)))
 
 
 def _scalar_or_row(column: Array, index: int) -> Any:
@@ -54,16 +67,6 @@ def _listed(value: Array) -> Any:
     return value.tolist()
 
 
-def _non_finite(column: Array) -> int:
-    kind = column.dtype.kind
-    if kind in "biuSU":
-        return 0
-    if kind == "O":
-        return sum(_non_finite_within(value) for value in column.ravel().tolist() if type(value) is not str)
-    with np.errstate(invalid="ignore"):
-        return int(column.size - np.count_nonzero(np.isfinite(column)))
-
-
 def _non_finite_within(value: Any) -> int:
     if isinstance(value, float):
         return not math.isfinite(value)
@@ -72,5 +75,5 @@ def _non_finite_within(value: Any) -> int:
     if isinstance(value, list | tuple):
         return sum(map(_non_finite_within, value))
     if isinstance(value, np.ndarray | np.generic):
-        return _non_finite(np.asarray(value))
+        return count_non_finite_in(np.asarray(value))
     return 0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mlserve.protocols.numbers import printable, printable_scalar, written_out
+from mlserve.protocols.numbers import column_text, printable_scalar, written_out
 from mlserve.types import Array
 
 NUMBER = re.compile(r"-?(\d+)(\.\d+)?(e([+-]?\d+))?")
@@ -20,7 +20,7 @@ HALVES = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
 
 
 def texts(column: Array) -> list[str]:
-    body = orjson.dumps(printable(column), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    body = column_text(column).decode()
     assert body[0] + body[-1] == "[]"
     return body[1:-1].replace("[", "").replace("]", "").split(",")
 
