@@ -78,7 +78,9 @@ def _check_reserved(interface: Interface) -> None:
 
 def _unreachable(interface: Interface) -> tuple[str, ...]:
     """Inputs that every request must give and none can."""
-    return tuple([field.name for field in interface.inputs if field.name in RESERVED and not field.has_default])
+    return tuple(
+        [field.name for field in interface.by_name.values() if field.name in RESERVED and not field.has_default]
+    )
 
 
 def _cache_key(value: object, count: int) -> tuple[str, ...] | None:
