@@ -1,4 +1,4 @@
-"""What operators and load balancers ask: liveness, readiness, health, configuration, metrics, the short page at ``/``.
+"""What operators and load balancers ask: liveness, readiness, health, configuration, metrics, the page at ``/``.
 
 To add a route, add a row to the table in :class:`Admin`.
 """
@@ -20,7 +20,8 @@ from mlserve.observe.line import one_line
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.manager import Manager
 from mlserve.transport.message import HttpRequest, HttpResponse
-from mlserve.transport.page import index_page
+from mlserve.transport.page.assets import PAGE
+from mlserve.transport.page.models import models_json
 from mlserve.transport.subnet import Subnets
 
 READ: Final = ("GET", "HEAD")
@@ -50,12 +51,13 @@ class Admin:
         self._metrics = metrics
         self.configure(config)
         self._routes = {
-            "/": Route(self._index, Access.ANYONE),
+            **{path: Route(asset, Access.ANYONE) for path, asset in PAGE.items()},
             "/healthz": Route(self._alive, Access.ANYONE),
             "/readyz": Route(self._ready, Access.ANYONE),
             "/metrics": Route(self._prometheus, Access.ALLOWED),
             "/v1/prometheus": Route(self._prometheus, Access.ALLOWED),
             "/v1/api/health": Route(self._health, Access.ALLOWED),
+            "/v1/api/models": Route(self._models, Access.ALLOWED),
             "/v1/api/config": Route(self._config_view, Access.ALLOWED),
             "/v1/api/config/": Route(self._config_view, Access.ALLOWED),
         }
@@ -100,5 +102,5 @@ class Admin:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return HttpResponse(200, encode(self._metrics.registry), content_type)
 
-    def _index(self, request: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, index_page(self._manager.statuses).encode(), "text/html; charset=utf-8")
+    def _models(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, models_json(self._manager.statuses, self._metrics.models, request.query))

@@ -12,11 +12,12 @@ from mlserve.errors import Forbidden, UnknownRoute, WrongMethod
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.manager import Manager
 from mlserve.transport.admin import Admin
+from mlserve.transport.page.assets import PAGE
 from tests.support.deployments import deployment
 from tests.support.eval_requests import FakeManager, loaded_config, request, said
 
-OPEN = ("/", "/healthz", "/readyz")
-GUARDED = ("/metrics", "/v1/prometheus", "/v1/api/health", "/v1/api/config", "/v1/api/config/")
+OPEN = (*PAGE, "/healthz", "/readyz")
+GUARDED = ("/metrics", "/v1/prometheus", "/v1/api/health", "/v1/api/models", "/v1/api/config", "/v1/api/config/")
 
 
 def loaded(*subnets: str) -> LoadedConfig:
