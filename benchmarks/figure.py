@@ -11,13 +11,17 @@ HEAD = ("measured", "figure", "range", "beside", "goal", "")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The median of ``runs``, in ``unit``. ``below`` is the goal, if one was set; ``beside`` says what else ran."""
+    """The median of ``runs``, in ``unit``. ``below`` or ``above`` is the goal, if there is one.
+
+    ``beside`` says what else ran.
+    """
 
     measured: str
     runs: Sequence[float]
     unit: str
     below: float | None = None
     beside: str = ""
+    above: float | None = None
 
     @property
     def value(self) -> float:
@@ -26,9 +30,15 @@ class Figure:
     def cells(self) -> tuple[str, ...]:
         """As :data:`HEAD` names them."""
         low, high = number(min(self.runs)), number(max(self.runs))
-        goal = "" if self.below is None else f"< {number(self.below)} {self.unit}"
-        verdict = "" if self.below is None else "ok" if self.value < self.below else "over"
-        return self.measured, f"{number(self.value)} {self.unit}", f"{low} to {high}", self.beside, goal, verdict
+        measured, shown = self.measured, f"{number(self.value)} {self.unit}"
+        return measured, shown, f"{low} to {high}", self.beside, *self._goal()
+
+    def _goal(self) -> tuple[str, str]:
+        if self.below is not None:
+            return f"< {number(self.below)} {self.unit}", "ok" if self.value < self.below else "over"
+        if self.above is not None:
+            return f"> {number(self.above)} {self.unit}", "ok" if self.value > self.above else "under"
+        return "", ""
 
 
 def number(value: float) -> str:

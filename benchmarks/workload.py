@@ -13,6 +13,7 @@ from benchmarks.process import PENGUINS
 from tests.support.versions import write_version
 
 TINY = "/v1/api/model/tiny/eval"
+CACHED = "/v1/api/model/cached/eval"
 ASKED = "/v1/api/model/penguins/eval"
 PENGUIN: dict[str, Any] = {
     "island": "Dream",
@@ -32,11 +33,14 @@ def penguins_config(folder: Path) -> Path:
 
 
 def http_config(folder: Path) -> Path:
-    """The classifier, and a model that only adds: what is left of it is what serving costs."""
+    """The classifier, and a model that only adds (what is left of it is serving), with a cache and without."""
     write_version(folder / "tiny.onnx", 1)
     config = folder / "http.yaml"
     config.write_text(
-        f"Models: [{{ID: tiny, URL: tiny.onnx}}, {{ID: penguins, URL: '{PENGUINS}'}}]\n", encoding="utf-8"
+        f"Models: [{{ID: tiny, URL: tiny.onnx}}, {{ID: cached, URL: tiny.onnx, DataStore: memory}},\n"
+        f"  {{ID: penguins, URL: '{PENGUINS}'}}]\n"
+        "Datastores: [{ID: memory, Cache: {SizeMB: 16}}]\n",
+        encoding="utf-8",
     )
     return config
 
