@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,24 +27,22 @@ class Feed:
     def __init__(self, signature: Signature, serving: Serving) -> None:
         self._signature = signature
         self._serving = serving
+        self._outputs = [spec.name for spec in signature.outputs]
         self._inputs = [(spec.name, _is_column(spec)) for spec in signature.inputs]
 
-    def tensors(self, rows: Rows) -> Iterator[dict[str, Array]]:
+    def tensors(self, rows: Rows) -> Iterable[dict[str, Array]]:
         """The inputs of each run that ``rows`` need, in order: one run, or one per row; none for no rows.
 
         Auxiliary columns stay out.
         """
-        if self._serving is Serving.WHOLE:
-            for index in range(rows.count):
-                yield {name: rows.columns[name][index, ...] for name, _ in self._inputs}
-            return
-        step = 1 if self._serving is Serving.ONE else rows.count
-        for start in range(0, rows.count, max(step, 1)):
-            piece = slice(start, start + step)
-            yield {
-                name: rows.columns[name][piece].reshape(-1, 1) if column else rows.columns[name][piece]
-                for name, column in self._inputs
-            }
+        if self._serving is Serving.ROWS:
+            return (self._run(rows.columns),) if rows.count else ()
+        if self._serving is Serving.ONE:
+            return map(self._run, (rows.take(slice(row, row + 1)).columns for row in range(rows.count)))
+        return ({name: rows.columns[name][row, ...] for name, _ in self._inputs} for row in range(rows.count))
+
+    def _run(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: columns[name].reshape(-1, 1) if is_column else columns[name] for name, is_column in self._inputs}
 
     def rows(self, runs: Sequence[Mapping[str, Array]], count: int) -> Rows:
         """The outputs of those runs as ``count`` rows. Raises :class:`Misaligned` if they do not line up."""
@@ -54,15 +52,16 @@ class Feed:
             return Rows(
                 {spec.name: _stack([run[spec.name] for run in runs]) for spec in self._signature.outputs}, count
             )
-        columns = {}
         per_run = 1 if self._serving is Serving.ONE else count
-        for spec in self._signature.outputs:
-            pieces = [run[spec.name] for run in runs]
-            for piece in pieces:
-                if piece.ndim == 0 or piece.shape[0] != per_run:
-                    raise Misaligned(spec.name, piece.shape, per_run)
-            columns[spec.name] = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-        return Rows(columns, count)
+        for run in runs:
+            for name in self._outputs:
+                piece = run[name]
+                if piece.ndim == 0 or len(piece) != per_run:
+                    raise Misaligned(name, piece.shape, per_run)
+        if len(runs) == 1:
+            run = runs[0]
+            return Rows({name: run[name] for name in self._outputs}, count)
+        return Rows({name: np.concatenate([run[name] for run in runs]) for name in self._outputs}, count)
 
 
 def _is_column(spec: TensorSpec) -> bool:

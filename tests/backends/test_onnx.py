@@ -6,13 +6,17 @@ import logging
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from mlserve.backends.onnx import OnnxBackend
+from mlserve.backends.onnx_types import maps_reader
 from mlserve.contracts.backend import LoadOptions
 from mlserve.errors import BadRequest, LoadError, MissingPackage
 from mlserve.types import DType, TensorSpec
@@ -97,6 +101,26 @@ def test_maps_become_plain_values(tmp_path: Path, labels: dict[str, list[Any]]) 
     assert y.dtype == object
     assert y.tolist() == [{first: 0.26, second: 0.74}, {first: 1.0, second: 0.0}]
     assert loaded.infer({"x": np.zeros((0, 2), np.float32)})["y"].shape == (0,)
+    loaded.close()
+
+
+@given(st.lists(st.floats(width=32), min_size=2, max_size=2))
+def test_every_float32_of_a_map_becomes_the_double_with_its_text(values: list[float]) -> None:
+    """JSON would say more digits than the model does, or another number."""
+    node = SimpleNamespace(type="seq(map(string,tensor(float)))")
+    rows = maps_reader(node)([{"a": values[0]}, {"b": values[1], "a": values[0]}, {}]).tolist()
+    assert [list(row) for row in rows] == [["a"], ["b", "a"], []]
+    for found, value in ((rows[0]["a"], values[0]), (rows[1]["b"], values[1]), (rows[1]["a"], values[0])):
+        assert repr(found) == repr(float(str(np.float32(value))))
+
+
+def test_a_missing_input_is_named(tmp_path: Path) -> None:
+    """A model whose graph has a use for an absent input would answer without it."""
+    nodes = [helper.make_node("Clip", ["x", "low"], ["y"])]
+    inputs = [tensor("x", DType.FLOAT32, FLOATS), tensor("low", DType.FLOAT32, ())]
+    loaded = load(save(model(nodes, inputs, [tensor("y", DType.FLOAT32, FLOATS)]), tmp_path))
+    with pytest.raises(BadRequest, match="input 'low' is missing"):
+        loaded.infer({"x": np.ones(1, np.float32)})
     loaded.close()
 
 
