@@ -6,15 +6,22 @@ Exit codes: 0 good, 1 a problem in what it was given (message on standard error,
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from mlserve import __version__
+from mlserve.client.address import DEFAULT_URL, server_url
 from mlserve.config.redact import redact_url
 from mlserve.errors import ConfigError, MlserveError
 
-COMMANDS: Final = ("serve", "check", "inspect")
+COMMANDS: Final = ("serve", "check", "inspect", "eval")
+
+_LONGEST_S: Final = 86_400
+_LARGEST: Final = 10_000
+"""Of a server's ``MaxRows``, unless it says otherwise; and more requests in flight than any has use for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,11 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     if arguments and arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "-v", "--version"):
+        if not arguments[0].startswith("-"):
+            parser.error(_no_command(arguments[0]))
         arguments.insert(0, "serve")
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if options.command == "eval":
+        _complete_eval(options, rest)
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return _run(options)
     except ConfigError as error:
@@ -49,6 +62,10 @@ def _run(options: argparse.Namespace) -> int:
         from mlserve.commands.check import check_command
 
         return check_command(options)
+    if options.command == "eval":
+        from mlserve.commands.eval import eval_command
+
+        return eval_command(options)
     from mlserve.commands.inspect import inspect_command
 
     return inspect_command(options)
@@ -86,7 +103,58 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--signature", default="serving_default", help="which signature of a SavedModel")
     inspect.add_argument("--tags", default="serve", help="tag set of a SavedModel, separated by commas")
     _add_logging(inspect, "warning")
+
+    evaluate = commands.add_parser(
+        "eval",
+        help="ask a running server for predictions",
+        description="Ask a running server for one prediction, or, with -, for one per line of standard input.",
+        epilog="example: mlserve eval penguins_keras island=Dream sex=male year=2008 bill_length_mm=40.1",
+    )
+    evaluate.add_argument("model", metavar="MODEL", type=_model, help="its ID in the server's configuration")
+    evaluate.add_argument(
+        "values",
+        metavar="name=value",
+        nargs="*",
+        help="JSON or text; name=@file.json reads a file; - reads rows as JSON lines from standard input",
+    )
+    url = os.environ.get("MLSERVE_URL") or DEFAULT_URL
+    evaluate.add_argument("--url", type=_url, default=url, help=f"the server ($MLSERVE_URL, or {DEFAULT_URL})")
+    evaluate.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="seconds for one answer (30)")
+    evaluate.add_argument("--pretty", action="store_true", help="indent the answer")
+    evaluate.add_argument("--raw", action="store_true", help="print the whole answer of the server")
+    evaluate.add_argument("--batch", type=_count, default=100, metavar="N", help="with -: rows in a request (100)")
+    evaluate.add_argument("--concurrency", type=_count, default=4, metavar="N", help="with -: requests in flight (4)")
+    evaluate.add_argument("--fail-fast", action="store_true", help="with -: stop at the first row that fails")
+    _add_logging(evaluate, "warning")
+    evaluate.set_defaults(parser=evaluate)
     return parser
+
+
+def _complete_eval(options: argparse.Namespace, rest: Sequence[str]) -> None:
+    """argparse takes no values after options, people write them there; ends with a message if they make no sense."""
+    parser: argparse.ArgumentParser = options.parser
+    options.values = [*options.values, *rest]
+    unknown = [word for word in rest if word.startswith("-") and word != "-"]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    for word in options.values:
+        name, equals, _ = word.partition("=")
+        if word != "-" and not (name and equals and _is_text(word)):
+            parser.error(f"{word!r}: expected name=value, name=@file.json, or - for rows on standard input")
+    names = [word.partition("=")[0] for word in options.values]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        parser.error(f"{twice} is given twice")
+    if "-" in names and (options.raw or options.pretty):
+        parser.error("--raw and --pretty are for one prediction; with - there is one line per row")
+
+
+def _no_command(word: str) -> str:
+    near = get_close_matches(word, COMMANDS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if word.endswith((".yaml", ".yml", ".json")):
+        hint = f"; to serve that configuration:  mlserve -c {word}"
+    return f"{word!r} is no command{hint} (commands: {', '.join(COMMANDS)})"
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -104,3 +172,37 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+
+
+def _model(text: str) -> str:
+    if text and "=" not in text and text != "-" and _is_text(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no model: its ID comes first, then name=value")
+
+
+def _url(text: str) -> str:
+    try:
+        return server_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(redact_url(str(error))) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if 0 < seconds <= _LONGEST_S:
+        return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to {_LONGEST_S})")
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_LARGEST}")
+
+
+def _is_text(word: str) -> bool:
+    """False for bytes that are not UTF-8, which no JSON can hold."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in word)

@@ -124,6 +124,7 @@ class Reader:
         (folder / ".curlrc").write_text("silent\nshow-error\n")
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._terminal = {"PATH": path, "CURL_HOME": str(folder), "COLUMNS": "120", "LC_ALL": "C.UTF-8"}
+        self._terminal["MLSERVE_URL"] = daemon.url
 
     def follow(self, step: Step) -> None:
         """Run the command; fails if it does not answer what the page says."""
