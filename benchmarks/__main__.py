@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import batch, cache_memory, http, memory, reload, start, tensorflow
+from benchmarks import batch, cache_memory, codecs, http, memory, reload, start, tensorflow
 from benchmarks.figure import Figure, table
 from benchmarks.machine import describe
 from mlserve.errors import MissingPackage
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "start": start.measure,
     "memory": memory.measure,
     "cache_memory": cache_memory.measure,
+    "codecs": codecs.measure,
     "http": http.measure,
     "batch": batch.measure,
     "reload": reload.measure,
