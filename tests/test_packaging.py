@@ -54,6 +54,11 @@ class TestWheel:
         modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mlserve").rglob("*.py")}
         assert modules | {"mlserve/py.typed"} <= set(wheel.namelist())
 
+    def test_holds_the_files_of_the_page(self, wheel: zipfile.ZipFile) -> None:
+        page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mlserve/transport/page/static").iterdir()}
+        assert page
+        assert page <= set(wheel.namelist())
+
     def test_holds_nothing_but_the_package(self, wheel: zipfile.ZipFile) -> None:
         tops = {name.split("/")[0] for name in wheel.namelist()}
         assert tops == {"mlserve", f"mlserve-{mlserve.__version__}.dist-info"}
