@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from mlserve.values.nesting import depth_of
 
 Converter = Callable[[Any], Array | None]
 """A value to a column of one row, in the input's dtype; ``None`` for what only the careful way can judge."""
-
-
-_DOUBLE: Final = np.dtype(np.float64)
 
 
 class _Input(NamedTuple):
@@ -73,13 +70,14 @@ def _converter(field: InputField) -> Converter:
         return _string
     if dtype is DType.BOOL:
         return _boolean
+    empty = partial(np.empty, 1, dtype.numpy)
     if dtype.is_integer:
         info = np.iinfo(dtype.numpy)
-        return partial(_integer, dtype.numpy, int(info.min), int(info.max))
+        return partial(_integer, empty, int(info.min), int(info.max))
     if dtype is DType.BFLOAT16:
         return partial(_bfloat16, dtype.numpy, largest(dtype))
     if dtype.is_float:
-        return partial(_float, dtype.numpy, largest(dtype))
+        return partial(_float, empty, largest(dtype))
     return _nothing
 
 
@@ -95,19 +93,29 @@ def _boolean(value: Any) -> Array | None:
     return np.array((value,), np.bool_) if type(value) is bool else None
 
 
-def _integer(kind: np.dtype[Any], low: int, high: int, value: Any) -> Array | None:
-    return np.array((value,), kind) if type(value) is int and low <= value <= high else None
+def _integer(empty: Callable[[], Array], low: int, high: int, value: Any) -> Array | None:
+    if type(value) is not int or not low <= value <= high:
+        return None
+    column = empty()
+    column[0] = value
+    return column
 
 
-def _float(kind: np.dtype[Any], bound: float, value: Any) -> Array | None:
-    if (type(value) is float or type(value) is int) and -bound <= value <= bound:
-        return np.array((value,), kind)
-    return None
+def _float(empty: Callable[[], Array], bound: float, value: Any) -> Array | None:
+    if (type(value) is not float and type(value) is not int) or not -bound <= value <= bound:
+        return None
+    column = empty()
+    column[0] = value
+    return column
+
+
+def _double() -> Array:
+    return np.empty(1, np.float64)
 
 
 def _bfloat16(kind: np.dtype[Any], bound: float, value: Any) -> Array | None:
     """By way of a double: it takes no integer beyond 64 bits."""
-    column = _float(_DOUBLE, bound, value)
+    column = _float(_double, bound, value)
     return None if column is None else column.astype(kind)
 
 
