@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import batch, cache_memory, codecs, http, memory, reload, start, tensorflow
+from benchmarks import batch, cache_memory, codecs, http, memory, observe, reload, start, tensorflow
 from benchmarks.figure import Figure, table
 from benchmarks.machine import describe
 from mlserve.errors import MissingPackage
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "cache_memory": cache_memory.measure,
     "codecs": codecs.measure,
     "http": http.measure,
+    "observe": observe.measure,
     "batch": batch.measure,
     "reload": reload.measure,
     "tensorflow": tensorflow.measure,

@@ -1,4 +1,4 @@
-"""The access log: off, a sample, or every request. Off costs nothing; a sample costs one comparison."""
+"""The access log: off, a sample, or every request. Off costs one comparison; a sample one draw."""
 
 from __future__ import annotations
 
@@ -19,21 +19,28 @@ def safe_request_id(text: str) -> str:
 
 
 class AccessLog:
-    """Decides and writes. ``share`` is the part of requests that ``sampled`` writes."""
+    """Decides and writes. ``share`` is the part of requests that ``sampled`` writes.
+
+    Ask :meth:`picks` once for each answered request, and :meth:`write` those that it picks: what a line needs is then
+    only worked out for them.
+    """
 
     def __init__(self, mode: Literal["off", "sampled", "all"], share: float, random: Random | None = None) -> None:
         self._share = {"off": 0.0, "sampled": share, "all": 1.0}[mode]
-        self._random = random or Random()  # noqa: S311  # sampling, no secrets
-        self.enabled = self._share > 0
-        if self.enabled:
+        self._draw = (random or Random()).random  # noqa: S311  # sampling, no secrets
+        if self._share > 0:
             logger.setLevel(logging.INFO)
+
+    def picks(self) -> bool:
+        """Whether this request is in the sample."""
+        return self._share > 0 and self._draw() < self._share
+
+    enabled = property(picks)
 
     def write(
         self, *, peer: str, method: str, path: str, status: int, seconds: float, size: int, request_id: str
     ) -> None:
-        """One line, if this request is in the sample."""
-        if self._share < 1.0 and self._random.random() >= self._share:
-            return
+        """One line."""
         logger.info(
             "%s %s %s %d %.0f us %d B %s",
             peer,

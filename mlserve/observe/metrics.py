@@ -37,6 +37,11 @@ class Metrics:
         """By id, in the order in which they came; ``""`` stands for ids that are not configured."""
         return self._models
 
+    @property
+    def datastores(self) -> Mapping[str, MemoryStats]:
+        """The memory tiers that are watched, by the id of their datastore."""
+        return self._datastores
+
     def model(self, model_id: str) -> ModelMetrics:
         """The meters of a model; asking again gives the same ones."""
         found = self._models.get(model_id)

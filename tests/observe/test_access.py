@@ -51,22 +51,29 @@ def test_the_same_as_collectors_read_it(caplog: pytest.LogCaptureFixture) -> Non
     assert {name: fields[name] for name in expected} == expected
 
 
-def test_off_is_off() -> None:
-    """And says so, so that nothing is measured for it."""
-    assert not AccessLog("off", 1.0).enabled
-    assert not AccessLog("sampled", 0.0).enabled
-    assert AccessLog("sampled", 0.01).enabled
-    assert AccessLog("all", 0.0).enabled
+def test_all_and_nothing() -> None:
+    """Without luck."""
+    for log in (AccessLog("off", 1.0), AccessLog("sampled", 0.0)):
+        assert not any(log.picks() for _ in range(100))
+    for log in (AccessLog("all", 0.0), AccessLog("sampled", 1.0)):
+        assert all(log.picks() for _ in range(100))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_sample_is_the_share_it_says(share: float, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sample_is_the_share_it_says(share: float) -> None:
     """Exactly those requests whose draw lies below it."""
-    log = AccessLog("sampled", share, Random(7))
-    for _ in range(1000):
-        write(log)
-    random = Random(7)
-    assert len(caplog.records) == sum(random.random() < share for _ in range(1000))
+    log, random = AccessLog("sampled", share, Random(7)), Random(7)
+    assert [log.picks() for _ in range(1000)] == [random.random() < share for _ in range(1000)]
+
+
+def test_off_leaves_the_logger_alone() -> None:
+    """Another server in the process may write."""
+    logger = logging.getLogger("mlserve.access")
+    logger.setLevel(logging.WARNING)
+    AccessLog("off", 1.0)
+    assert logger.level == logging.WARNING
+    AccessLog("sampled", 0.01)
+    assert logger.level == logging.INFO
 
 
 def test_a_path_is_one_short_line(caplog: pytest.LogCaptureFixture) -> None:
