@@ -14,6 +14,7 @@ from mlserve.types import DType
 
 Complaint = tuple[Path, str]
 
+_PYTHON_FILE: Final = re.compile(r"(?!python:).+\.py(?::\w*)?")
 _CODE: Final = re.compile(r"(?:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _DATA_TYPES: Final = ("float", "int", *(dtype.value for dtype in DType if dtype is not DType.JSON))
 
@@ -57,6 +58,8 @@ def _model(path: Path, model: ModelConfig, stores: list[str]) -> Iterator[Compla
     yield from _backend(path, model)
     if model.url.startswith("python:") and not _CODE.fullmatch(model.url.removeprefix("python:")):
         yield (*path, "URL"), "expected python:module:Class or python:file.py:Class"
+    if _PYTHON_FILE.fullmatch(model.url) and model.backend is None:
+        yield (*path, "URL"), "a Python file serves by one of its classes: expected python:file.py:Class"
     if model.mode == "router":
         yield (*path, "Mode"), "router is not supported: give each model its own entry and let the caller choose"
     yield from _inputs(path, model)

@@ -120,6 +120,7 @@ def test_a_saved_model() -> None:
         (["notes.txt"], "no backend recognises what lies there (notes.txt)"),
         (["python:models.py:Nope"], "models.py has no class 'Nope'; its classes are: Dice, Picky, Whole, Wide"),
         (["python:nope"], "URL: expected python:module:Class or python:file.py:Class"),
+        (["scorer.py"], "URL: a Python file serves by one of its classes: expected python:file.py:Class"),
         (["m.onnx", "--backend", "onyx"], "Backend: no backend onyx; did you mean onnx?"),
         (["m.onnx", "--signature", ""], "Signature: may not be empty"),
         (["___"], "nothing is at "),

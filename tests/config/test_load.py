@@ -232,6 +232,14 @@ def problems(text: str, **environ: str) -> list[str]:
             "c.yaml:1: Models[0].URL: expected python:module:Class or python:file.py:Class",
         ),
         (
+            "Models: [{ID: a, URL: models/scorer.py}]",
+            "c.yaml:1: Models[0].URL: a Python file serves by one of its classes: expected python:file.py:Class",
+        ),
+        (
+            "Models: [{ID: a, URL: 'scorer.py:Scorer'}]",
+            "c.yaml:1: Models[0].URL: a Python file serves by one of its classes: expected python:file.py:Class",
+        ),
+        (
             "Models: [{ID: a, URL: m, Platform: triton}]",
             "c.yaml:1: Models[0].Platform: triton is not supported: give the model's own URL and leave Platform out",
         ),
