@@ -15,6 +15,7 @@ import os
 from contextlib import AsyncExitStack
 from typing import Final
 
+from mlserve.batching.admission import Admission
 from mlserve.config.schema import Config, ModelConfig
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.probe import measure_inline_rows, run
@@ -66,6 +67,11 @@ class Assembler:
 
         threads, max_queued_rows = _concurrency(config), self._max_queued_rows(config)
         metrics = self._metrics.model(config.id)
+
+        def observe(seconds: float, rows: int) -> None:
+            metrics.observe_infer(seconds, rows)
+            admission.observe_run(seconds, rows)
+
         runner = Runner(
             config.id,
             model,
@@ -73,10 +79,11 @@ class Assembler:
             threads=threads,
             max_queued_rows=max_queued_rows,
             inline_rows=inline_rows,
-            observe=metrics.observe_infer,
+            observe=observe,
             on_pending=metrics.pending_rows.inc,
         )
-        predict: Predict = runner
+        admission = Admission(config.id, runner, rows_per_run=None, parallel=threads)
+        predict: Predict = admission
         owned = AsyncExitStack()
         owned.push_async_callback(runner.close)
         if transformer is not None:

@@ -75,9 +75,13 @@ class EndpointConfig(Section):
     max_header_bytes: int = Field(8192, ge=256)
     buffer_size: int = Field(4 * 1024 * 1024, ge=1)
     max_rows: int = Field(10_000, ge=1)
-    max_evaluator_wait_ms: Milliseconds | None = Field(None, gt=_ZERO)
+    max_connections: int = Field(10_000, ge=1)
+    max_in_flight_bytes: int = Field(256 * 1024 * 1024, ge=1)
+    """What request bodies and answers may hold in memory, over all connections."""
+    max_evaluator_wait_ms: Milliseconds = Field(timedelta(milliseconds=50), gt=_ZERO)
     max_evaluator_wait: Nanoseconds | None = Field(None, gt=_ZERO)
     max_evaluator_concurrency: int = Field(5000, ge=1)
+    """Evaluations at once, of all models together."""
     client_cache_control: bool = True
     access_log: Literal["off", "sampled", "all"] = "off"
     access_log_sample: float = Field(0.01, ge=0, le=1)
@@ -91,6 +95,11 @@ class EndpointConfig(Section):
     def request_timeout(self) -> timedelta:
         """A request's deadline unless its caller sets an earlier one."""
         return self.write_timeout or self.write_timeout_ms
+
+    @property
+    def evaluator_wait(self) -> timedelta:
+        """How long a request may wait for one of ``MaxEvaluatorConcurrency``."""
+        return self.max_evaluator_wait or self.max_evaluator_wait_ms
 
 
 class InputConfig(Section):

@@ -118,7 +118,12 @@ async def _drain(server: Http1Server, admin: Admin, endpoint: EndpointConfig) ->
 
 
 def _application(manager: Manager, metrics: Metrics, admin: Admin, endpoint: EndpointConfig) -> Application:
-    limits = PredictLimits(timeout_s=endpoint.request_timeout.total_seconds(), max_rows=endpoint.max_rows)
+    limits = PredictLimits(
+        timeout_s=endpoint.request_timeout.total_seconds(),
+        max_rows=endpoint.max_rows,
+        evaluations=endpoint.max_evaluator_concurrency,
+        evaluation_wait_s=endpoint.evaluator_wait.total_seconds(),
+    )
     predict = PredictHandler(manager, metrics, limits)
 
     def forget_removed(event: Event) -> None:
@@ -137,6 +142,8 @@ def _limits(endpoint: EndpointConfig) -> Http1Limits:
         read_timeout_s=endpoint.read_timeout_ms.total_seconds(),
         idle_timeout_s=endpoint.idle_timeout_ms.total_seconds(),
         write_timeout_s=endpoint.write_timeout_ms.total_seconds(),
+        max_connections=endpoint.max_connections,
+        max_in_flight_bytes=endpoint.max_in_flight_bytes,
     )
 
 

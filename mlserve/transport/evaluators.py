@@ -11,12 +11,10 @@ from mlserve.errors import DeadlineExceeded, Overloaded
 
 
 class Evaluators:
-    """Slots that all models share; one evaluation holds one, from decoding its request to encoding its answer.
+    """Slots that all models share. Whoever predicts for a request holds one meanwhile::
 
-    ::
-
-        with await evaluators.slot(deadline):
-            ...
+        with await evaluators.slot(context.deadline):
+            answer = await deployment.predict(call.rows, context)
 
     Who finds none free waits in line, first come first served, ``wait_s`` at most. Used on one event loop.
     """

@@ -12,6 +12,7 @@ from mlserve.inference.failure import inference_failed
 from mlserve.observe.access import safe_request_id
 from mlserve.observe.metrics import Metrics, ModelMetrics
 from mlserve.serving.manager import Manager
+from mlserve.transport.evaluators import Evaluators
 from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.status import error_response
 from mlserve.types import Context
@@ -21,10 +22,15 @@ TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 
 @dataclass(frozen=True, slots=True)
 class PredictLimits:
-    """``timeout_s`` is a request's deadline, counted from its first byte; a caller may only shorten it."""
+    """``timeout_s`` is a request's deadline, counted from its first byte; a caller may only shorten it.
+
+    ``evaluations`` are predicted for at once, of all models together; others wait ``evaluation_wait_s`` at most.
+    """
 
     timeout_s: float
     max_rows: int
+    evaluations: int = 5000
+    evaluation_wait_s: float = 0.05
 
 
 class PredictHandler:
@@ -34,6 +40,7 @@ class PredictHandler:
         self._manager = manager
         self._metrics = metrics
         self._limits = limits
+        self._evaluators = Evaluators(limits.evaluations, limits.evaluation_wait_s)
         self._of_model: dict[str, ModelMetrics] = {}
 
     def forget(self, model_id: str) -> None:
@@ -67,7 +74,8 @@ class PredictHandler:
             call = protocol.decode(request, deployment.interface, max_rows=self._limits.max_rows)
             if monotonic() >= context.deadline:
                 raise DeadlineExceeded("the deadline passed before the request was read")
-            answer = await deployment.predict(call.rows, context)
+            with await self._evaluators.slot(context.deadline):
+                answer = await deployment.predict(call.rows, context)
             encoded = protocol.encode(answer, call, deployment.interface)
         metrics.rows.inc(call.rows.count)
         if encoded.non_finite:

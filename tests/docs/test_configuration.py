@@ -42,7 +42,7 @@ KEYS = {
     heading: {code(row[0])[0]: row[1:] for row in rows} for heading, (head, *rows) in tables(PAGE) if head[0] == "Key"
 }
 
-READ_BY_THE_SCHEMA = {"write_timeout", "platform", "mode"}
+READ_BY_THE_SCHEMA = {"write_timeout", "max_evaluator_wait", "max_evaluator_wait_ms", "platform", "mode"}
 """Keys that only the configuration itself acts on: a property uses them, or a check refuses them."""
 
 
