@@ -100,7 +100,7 @@ function chart(shares) {
 }
 
 // RFC 9211, in words: `memory; hit; ttl=863`, `mlserve; fwd=miss; stored`, `mlserve; detail="memory=90 miss=5"`.
-export function tierWords(header) {
+function tierWords(header) {
   if (!header) return "not cached";
   const [tier, ...rest] = header.split(";").map((part) => part.trim());
   const parameters = new Map(rest.map((part) => [part.split("=")[0], part.slice(part.indexOf("=") + 1)]));
@@ -110,8 +110,7 @@ export function tierWords(header) {
     if (parameters.has("collapsed")) return "miss, joined another run";
     return parameters.has("stored") ? "miss, stored" : "miss";
   }
-  if (parameters.get("fwd") === "bypass") return "not cached";
-  return header;
+  return { bypass: "not cached", request: "asked to compute" }[parameters.get("fwd")] ?? header;
 }
 
 function list(name, entries) {

@@ -31,20 +31,22 @@ async function poll() {
 function show({ version, clockSeconds, models }) {
   document.getElementById("version").textContent = version;
   document.body.classList.remove("lost");
+  const heard = [];
   const ids = new Set(models.map((model) => model.id));
   for (const [id, card] of cards) {
     if (!ids.has(id)) {
       card.element.remove();
       cards.delete(id);
-      say(`${id} is gone`);
+      heard.push(`${id} is gone`);
     }
   }
   models.forEach((model, index) => {
     const card = cards.get(model.id) ?? add(model.id);
     if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index] ?? null);
     const change = card.update(model, clockSeconds);
-    if (change) say(change);
+    if (change) heard.push(change);
   });
+  if (heard.length) say(heard.join(". "));
   const serving = models.filter((model) => model.state === "serving").length;
   write(summary, models.length === 0 ? "No model is configured." : serving < models.length
     ? `${serving} of ${models.length} models serve.`

@@ -57,10 +57,10 @@ export class Card {
 
   rates(model, clock) {
     const past = this.before;
-    const elapsed = past ? clock - past.clock : 0;
+    if (past?.clock === clock) return;
     // Counters begin again at 0 with a server that was started again.
-    if (elapsed > 0 && model.rows >= past.rows) this.write(".rate", compact((model.rows - past.rows) / elapsed));
-    else this.write(".rate", NOTHING);
+    const goesOn = past && clock > past.clock && model.rows >= past.rows;
+    this.write(".rate", goesOn ? compact((model.rows - past.rows) / (clock - past.clock)) : NOTHING);
     const again = past && model.cacheLookups >= past.cacheLookups ? past : { cacheLookups: 0, cacheHits: 0 };
     const lookups = model.cacheLookups - again.cacheLookups;
     // Nobody asked since: what was true last still is.
@@ -124,7 +124,8 @@ function seconds(value) {
 }
 
 function percent(share) {
-  return share > 0.999 && share < 1 ? "99.9 %" : `${(share * 100).toFixed(share < 0.1 || share > 0.99 && share < 1 ? 1 : 0)} %`;
+  if (share === 0 || share === 1) return `${share * 100} %`;
+  return `${Math.min(99.9, share * 100).toFixed(share < 0.1 || share >= 0.99 ? 1 : 0)} %`;
 }
 
 function compact(rate) {
