@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -28,6 +28,17 @@ def thread(name: str, work: object) -> Iterator[None]:
 def spins(stop: threading.Event) -> None:
     while not stop.is_set():
         sum(range(1000))
+
+
+def bursts(stop: threading.Event) -> None:
+    while not stop.is_set():
+        burst()
+        sleep(0)  # gives way, as a loop does at its system calls
+
+
+def burst() -> None:
+    for _ in range(10_000):
+        pass
 
 
 def waits(stop: threading.Event) -> None:
@@ -63,6 +74,15 @@ def test_time_is_booked_on_who_works_not_on_who_waits() -> None:
     assert any(stack[4].endswith("test_profile.spins") for stack in mine)
     assert not [stack for stack in profile.stacks if stack[0] == "idler"]
     assert sum(profile.stacks.values()) <= profile.process_s + 0.05
+
+
+def test_code_that_gives_way_elsewhere_is_found_where_it_works() -> None:
+    """Else an event loop would show as nothing but its system calls."""
+    before = sys.getswitchinterval()
+    with thread("worker-1", bursts):
+        profile = take_profile(0.3, threading.Event(), Untold)
+    assert "burst" in {stack[-1].rpartition(".")[2] for stack in profile.stacks if stack[0] == "worker-1"}
+    assert sys.getswitchinterval() == before
 
 
 def test_without_threads_times_every_look_counts_alike() -> None:
