@@ -14,7 +14,7 @@ from typing import Final
 
 from mlserve import __version__
 from mlserve.client.address import DEFAULT_URL, server_url
-from mlserve.config.redact import redact_url
+from mlserve.config.masking import redact_url
 from mlserve.errors import ConfigError, MlserveError
 
 COMMANDS: Final = ("serve", "check", "inspect", "eval")
@@ -125,7 +125,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--batch", type=_count, default=100, metavar="N", help="with -: rows in a request (100)")
     evaluate.add_argument("--concurrency", type=_count, default=4, metavar="N", help="with -: requests in flight (4)")
     evaluate.add_argument("--fail-fast", action="store_true", help="with -: stop at the first row that fails")
-    _add_logging(evaluate, "warning")
     evaluate.set_defaults(parser=evaluate)
     return parser
 

@@ -23,7 +23,6 @@ from mlserve.commands.loop import run
 from mlserve.commands.pipes import Halt, LineReader, Writer
 from mlserve.commands.report import Report
 from mlserve.errors import ClientError, RemoteError, SetupError, TimedOut, Unreachable
-from mlserve.observe.logs import configure_logging
 
 STDIN: Final = "-"
 INTERRUPTED: Final = 130
@@ -35,7 +34,6 @@ def eval_command(options: argparse.Namespace) -> int:
 
     Raises :class:`~mlserve.errors.ClientError` and :class:`~mlserve.errors.SetupError`.
     """
-    configure_logging(options.log_format, options.log_level)
     try:
         given = read_given(word for word in options.values if word != STDIN)
         return _rows(options, given) if STDIN in options.values else _one(options, given)
