@@ -23,8 +23,8 @@ from typing import Final
 INTERVAL_S: Final = 0.01
 SWITCH_S: Final = 1e-5
 """How long Python code may go on when we want to look. With the usual 5 ms we would only ever find threads where they
-give way by themselves, which is at the loop's system calls and not in the code that takes the time. Those still get more
-than their share: the system wakes us some 50 us late, and requests are about as short."""
+give way by themselves, which is at the loop's system calls and not in the code that takes the time. System calls still
+get more than their share: we are woken some 50 us late, and requests are about as short."""
 MAX_DEPTH: Final = 128
 """Frames of one stack that are told apart, the outermost first."""
 
