@@ -1,7 +1,8 @@
 """The contract of a protocol: the bytes of one request to rows, and the rows of its answer to bytes.
 
 A protocol is one file in ``mlserve/protocols`` and one row in ``mlserve/registry.py``. It does no I/O, keeps no state
-between requests, and knows nothing of the model but its :class:`~mlserve.types.Interface`.
+between requests, and knows nothing of the model but its :class:`~mlserve.types.Interface`, which also keeps what a
+protocol works out of it once (:meth:`~mlserve.types.Interface.derived`).
 
 The transport calls, once each per request and on the event loop: ``match`` (every request; must be cheap) -> it
 answers 405 itself for a verb outside ``methods``, finds the deployment, sets the deadline -> ``decode`` -> predict ->
@@ -55,9 +56,9 @@ class Call:
 class Encoded:
     """The body of a success, but for the service time, which is known last: ``head``, the time in µs, ``tail``.
 
-    Both parts depend on the answer alone, so whoever keeps them may answer an equal request again with
-    :meth:`body`. A protocol whose bodies tell no time gives the whole body as ``head`` and is not ``timed``.
-    ``non_finite`` is how many numbers of the answer are NaN or infinite, as
+    Both parts depend on the answer, the interface and ``Call.batch`` alone, so whoever keeps them may answer an equal
+    request again with :meth:`body`. A protocol whose bodies tell no time gives the whole body as ``head`` and is not
+    ``timed``. ``non_finite`` is how many numbers of the answer are NaN or infinite, as
     :func:`mlserve.values.count_non_finite` counts them.
     """
 
