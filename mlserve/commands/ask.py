@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
+import orjson
+
 from mlserve.client.answer import Answer
 from mlserve.client.client import Client
 from mlserve.commands.given import Given
-from mlserve.errors import BadAnswer, RemoteError
+from mlserve.errors import BadAnswer, ClientError, RemoteError
 
 FAULTS_OF_ROWS: Final = frozenset(("bad_request", "too_large", "inference_failed", "deadline_exceeded"))
 """Codes that say something about what was sent: other rows may still be answered."""
@@ -45,7 +47,7 @@ class Asker:
                 self.given = given
                 return answer
 
-    async def rows(self, rows: Sequence[Mapping[str, Any]]) -> list[Any | RemoteError]:
+    async def rows(self, rows: Sequence[Mapping[str, Any]]) -> list[Any | ClientError]:
         """What each of ``rows`` is answered, in order: sent together, and in halves where some are at fault.
 
         One row alone is sent as it is, so that it may be anything a request may be. Raises
@@ -58,8 +60,13 @@ class Asker:
         except RemoteError as error:
             if error.code not in FAULTS_OF_ROWS:
                 raise
-            if len(rows) == 1 or error.code not in _SMALLER_MAY_PASS:
-                return [error] * len(rows)
+            fault: ClientError = error
+            in_halves = error.code in _SMALLER_MAY_PASS
+        except orjson.JSONEncodeError:  # what is read may be nested deeper than what is written
+            fault = ClientError("nested too deep to be sent")
+            in_halves = True
+        if len(rows) == 1 or not in_halves:
+            return [fault] * len(rows)
         middle = len(rows) // 2
         return await self.rows(rows[:middle]) + await self.rows(rows[middle:])
 

@@ -22,7 +22,7 @@ from mlserve.commands.lines import Plan, RowFailed, eval_lines
 from mlserve.commands.loop import run
 from mlserve.commands.pipes import Halt, LineReader, Writer
 from mlserve.commands.report import Report
-from mlserve.errors import ClientError, RemoteError, SetupError, TimedOut, Unreachable
+from mlserve.errors import BadAnswer, ClientError, RemoteError, SetupError, TimedOut, Unreachable
 
 STDIN: Final = "-"
 INTERRUPTED: Final = 130
@@ -98,7 +98,10 @@ def _text(answer: Answer, *, raw: bool, pretty: bool) -> bytes:
     if raw and not pretty:
         return answer.body
     shown = orjson.loads(answer.body) if raw else answer.data
-    return orjson.dumps(shown, option=orjson.OPT_INDENT_2 if pretty else None)
+    try:
+        return orjson.dumps(shown, option=orjson.OPT_INDENT_2 if pretty else None)
+    except orjson.JSONEncodeError:
+        raise BadAnswer("the answer is nested too deep to be written; --raw shows it as it came") from None
 
 
 def _words(error: ClientError, options: argparse.Namespace) -> str:

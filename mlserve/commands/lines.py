@@ -23,7 +23,7 @@ import orjson
 from mlserve.commands.ask import Asker
 from mlserve.commands.pipes import MAX_LINE_BYTES, Line, LineReader, Writer
 from mlserve.commands.report import Report
-from mlserve.errors import ClientError, MlserveError, RemoteError
+from mlserve.errors import BadAnswer, ClientError, MlserveError
 
 BATCH_BYTES: Final = 1024 * 1024
 """Of input, in one request: well below a server's ``BufferSize``."""
@@ -154,7 +154,7 @@ def _why_no_json(text: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _result(row: Row, answer: Any) -> Result:
-    return Result(row.line, None, str(answer)) if isinstance(answer, RemoteError) else Result(row.line, answer)
+    return Result(row.line, None, str(answer)) if isinstance(answer, ClientError) else Result(row.line, answer)
 
 
 def _show(results: Sequence[Result], writer: Writer, report: Report, fail_fast: bool) -> None:
@@ -163,7 +163,11 @@ def _show(results: Sequence[Result], writer: Writer, report: Report, fail_fast: 
     if failed is not None and fail_fast:
         results = results[: failed + 1]
     shown = results[:-1] if failed is not None and fail_fast else results
-    writer.write(b"".join(orjson.dumps(result.data) + b"\n" for result in shown))
+    try:
+        text = b"".join(orjson.dumps(result.data) + b"\n" for result in shown)
+    except orjson.JSONEncodeError:
+        raise BadAnswer("an answer is nested too deep to be written") from None
+    writer.write(text)
     for problem, group in groupby(results, key=lambda result: result.problem):
         if problem:
             rows = [result.line.number for result in group]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,6 +129,13 @@ async def test_a_wrong_count_of_answers_is_told(data: Any, problem: str) -> None
     transport._data = lambda values: data  # type: ignore[method-assign]  # a broken server
     with pytest.raises(BadAnswer, match=problem):
         await asker(transport).rows([{"x": 1}, {"x": 2}])
+
+
+async def test_a_row_nested_too_deep_fails_alone() -> None:
+    """What reads JSON goes deeper than what writes it: a traceback would be the answer to a strange line."""
+    deep = orjson.loads(b"[" * 400 + b"]" * 400)
+    good, bad = await asker(ModelTransport(doubling)).rows([{"x": 1}, {"x": deep}])
+    assert (good, str(bad)) == ({"y": 2}, "nested too deep to be sent")
 
 
 async def test_a_row_alone_may_be_anything_that_a_request_may_be() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -184,6 +185,10 @@ class TestProblems:
             (refused(503, "not_ready", "loading", retry_after="9"), "m: loading; --timeout keeps asking for longer"),
             (refused(504, "deadline_exceeded", "too late"), "m: too late"),
             (reply(200, b"{gar\x1b[2Jbage"), "what URL answered is no prediction: is it an mlserve?"),
+            (
+                reply(200, b'{"status":"ok","data":' + b"[" * 400 + b"]" * 400 + b"}"),
+                "the answer is nested too deep to be written; --raw shows it as it came",
+            ),
             (reply(502, b"<html>"), "m: URL answered 502 Reason"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "URL closed the connection before its answer was whole"),
         ],
@@ -207,6 +212,33 @@ class TestProblems:
         outcome = mlserve("eval", "m", "--url", "http://me:s3cret@127.0.0.1:1")
         assert outcome.code == 1
         assert "s3cret" not in outcome.err
+
+
+def test_ctrl_c_while_it_waits_for_one_answer_is_no_success_and_no_traceback() -> None:
+    arrived = threading.Event()
+
+    async def silent(asked: object) -> bytes:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with misbehaving(silent) as url:
+        command = [sys.executable, "-m", "mlserve", "eval", "--url", url, "m"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert arrived.wait(PATIENCE_S)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_S) == 130
+            assert process.stdout is not None
+            assert process.stdout.read() == b""
+
+
+def test_it_starts_without_the_rooms_of_the_server() -> None:
+    """Somebody who asks in a loop would pay for numpy and pydantic each time."""
+    code = (
+        "import sys, mlserve.cli, mlserve.commands.eval; print([m for m in ('numpy', 'pydantic') if m in sys.modules])"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert outcome.stdout == "[]\n"
 
 
 class TestLines:
@@ -280,6 +312,26 @@ class TestLines:
             said = process.stderr.read()
         assert said.startswith(b"1 row in ")
         assert said.endswith(b" rows/s, stopped\n")
+
+    def test_a_person_who_types_is_told_how_and_answered_line_by_line(self, daemon: Daemon) -> None:
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlserve", "eval", "--url", daemon.url, "echo", "-"],
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        os.close(theirs)
+        with process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stderr.readline() == b"type one JSON object per line; Ctrl-D ends\n"
+            for x in (1, 2):
+                os.write(ours, b'{"x":%d}\n' % x)
+                assert process.stdout.readline() == b'{"y":%d.0,"word":"none","sum":0}\n' % (2 * x)
+            os.write(ours, b"\x04")
+            assert process.wait(PATIENCE_S) == 0
+        os.close(ours)
 
     def test_a_closed_input_is_told(self, daemon: Daemon) -> None:
         command = f"{sys.executable} -m mlserve eval --url {daemon.url} echo - <&-"

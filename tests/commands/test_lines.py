@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from mlserve.client.transport import HttpAnswer
 from mlserve.commands import lines as module
 from mlserve.commands.ask import Asker
 from mlserve.commands.given import read_given
 from mlserve.commands.lines import Plan, RowFailed, eval_lines, parse
 from mlserve.commands.pipes import Halt, Line, LineReader, Writer
 from mlserve.commands.report import Report
-from mlserve.errors import ClientError, RemoteError, TimedOut
+from mlserve.errors import BadAnswer, ClientError, RemoteError, TimedOut
 from tests.support.model_transport import ModelTransport, Refusal, client_of, doubling
 
 PATIENCE_S = 10.0
@@ -275,6 +276,19 @@ async def test_answers_before_a_lost_server_are_written(desk: Desk) -> None:
         await desk.run(ModelTransport(leaving), Plan(batch=1))
     assert desk.rest() == [{"y": 2 * x} for x in range(5)]
     assert desk.said.getvalue().endswith("stopped\n")
+
+
+async def test_an_answer_too_deep_to_be_written_is_told(desk: Desk) -> None:
+    transport = ModelTransport(doubling)
+    deep = b'{"status":"ok","data":' + b"[" * 400 + b"]" * 400 + b"}"
+
+    async def post(*arguments: Any) -> HttpAnswer:
+        return HttpAnswer(200, "OK", {}, deep)
+
+    transport.post = post  # type: ignore[method-assign]  # a strange server
+    desk.send(rows([1]))
+    with pytest.raises(BadAnswer, match="nested too deep"):
+        await desk.run(transport, Plan())
 
 
 async def test_silence_ends_at_the_deadline(desk: Desk) -> None:
