@@ -266,7 +266,10 @@ class TestValues:
         found = answer(page, "species")
         assert found["label"] == "Adelie"
         assert found["Adelie"].strip() == "0.75"
-        assert page.run("return [...document.querySelectorAll('meter')].map((meter) => meter.value)") == [0.75, 0.25]
+        widths = (
+            "return [...document.querySelectorAll('.bar i')].map((bar) => bar.offsetWidth / bar.parentNode.offsetWidth)"
+        )
+        assert page.run(widths) == [pytest.approx(0.75, abs=0.02), pytest.approx(0.25, abs=0.02)]
 
     def test_words_of_strangers_are_text(self, page: Browser) -> None:
         """Names of inputs, values, answers and errors may hold markup; none of it becomes any."""

@@ -91,10 +91,10 @@ function sharesOf(item) {
 function chart(shares) {
   return list("shares", shares.map(([name, share]) => {
     const cell = document.createElement("span");
-    const meter = document.createElement("meter");
-    meter.value = Number(share);
-    meter.setAttribute("aria-hidden", "true");
-    cell.append(meter, make("code", "", share));
+    const bar = make("span", "bar", "");
+    bar.append(document.createElement("i"));
+    bar.firstChild.style.width = `${Number(share) * 100}%`;
+    cell.append(bar, make("code", "", share));
     return [name, cell];
   }));
 }
