@@ -20,6 +20,9 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     "protocols": {
         "eval": "mlserve.protocols.eval:EvalProtocol",
     },
+    "stores": {
+        "memory": "mlserve.stores.memory:MemoryStore",
+    },
 }
 
 

@@ -197,6 +197,7 @@ class Context:
 
     ``cache_status`` is written on the way: how the cache took part, in the words of RFC 9211. ``begun`` is set by
     whoever starts to run the rows: from then on they are finished and stored, whoever stops waiting for them.
+    ``stored_as`` is set to the full key of a single row that was answered from memory.
     """
 
     deadline: float
@@ -204,6 +205,7 @@ class Context:
     cache: CacheUse = CacheUse.NORMAL
     cache_status: str = ""
     begun: bool = False
+    stored_as: bytes | None = None
 
 
 Predict = Callable[[Rows, Context], Awaitable[Rows]]

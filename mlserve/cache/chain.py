@@ -116,6 +116,7 @@ class CacheChain:
         hits, missing = self._look_up(keys, context)
         if not missing and hits is not None:
             context.cache_status = self._hit_status(keys)
+            context.stored_as = keys[0] if len(keys) == 1 else None
             return hits[0]
         if context.cache is CacheUse.ONLY_IF_CACHED:
             raise NotCached(f"{len(missing)} of {len(keys)} rows are not cached, and only-if-cached was asked for")

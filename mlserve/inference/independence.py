@@ -13,7 +13,7 @@ import numpy as np
 from mlserve.contracts.backend import LoadedModel
 from mlserve.inference.feed import Feed
 from mlserve.inference.probe import run
-from mlserve.types import Rows
+from mlserve.types import Array, Rows
 from mlserve.values import agrees, plain_row
 
 TOLERANCE: Final = 1e-3
@@ -37,6 +37,20 @@ def dependence(model: LoadedModel, feed: Feed, one: Rows, other: Rows) -> str | 
         if output := _differing(answer, 0, together, index):
             return f"a row's value of output {output!r} depends on the rows beside it"
     return None
+
+
+def unlike(rows: Rows, *, words: bool) -> Rows:
+    """Rows of the same shapes with other values in every column; text stays as it is unless ``words``."""
+    return Rows({name: _unlike(column, words=words) for name, column in rows.columns.items()}, rows.count)
+
+
+def _unlike(column: Array, *, words: bool) -> Array:
+    if column.dtype == object:
+        other = np.empty(column.size, object)
+        other[:] = [f"{text}-other" if words else text for text in column.flat]
+        return other.reshape(column.shape)
+    # Any change will do that fits the type, whatever stood there: NaN, the largest integer, True.
+    return np.where(column == 1, np.zeros_like(column), np.ones_like(column))
 
 
 def _differing(one: Rows, row: int, other: Rows, other_row: int) -> str | None:

@@ -39,16 +39,23 @@ def _rounded(value: float, scale: float) -> float:
     return math.copysign((whole + (magnitude - whole >= 0.5)) / scale, value)
 
 
-def rounding(predict: Predict, interface: Interface) -> Predict:
-    """``predict`` behind the rounding that ``interface`` asks for; ``predict`` itself if it asks for none."""
+def rounded_rows(rows: Rows, interface: Interface) -> Rows:
+    """``rows`` with the rounding that ``interface`` asks for; ``rows`` itself if it asks for none."""
     digits = {field.name: field.precision for field in interface.inputs if field.precision is not None}
     if not digits:
+        return rows
+    columns = dict(rows.columns)
+    for name, precision in digits.items():
+        columns[name] = round_half_away(columns[name], precision)
+    return Rows(columns, rows.count)
+
+
+def rounding(predict: Predict, interface: Interface) -> Predict:
+    """``predict`` behind that rounding; ``predict`` itself if there is none."""
+    if all(field.precision is None for field in interface.inputs):
         return predict
 
     async def rounded(rows: Rows, context: Context) -> Rows:
-        columns = dict(rows.columns)
-        for name, precision in digits.items():
-            columns[name] = round_half_away(columns[name], precision)
-        return await predict(Rows(columns, rows.count), context)
+        return await predict(rounded_rows(rows, interface), context)
 
     return rounded

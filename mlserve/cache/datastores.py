@@ -1,0 +1,55 @@
+"""The memory tiers of a process: one for each datastore that has a ``Cache``, shared by the models that name it.
+
+They outlive reloads of models and of the configuration: a datastore whose size has not changed keeps its entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlserve import registry
+from mlserve.config.schema import DatastoreConfig
+from mlserve.contracts.memory import Memory
+
+
+class Datastores:
+    """Made once per process; :meth:`apply` follows the configuration.
+
+    ``came`` is told a datastore's id and its new memory tier, ``went`` the id of one that has none any more.
+    """
+
+    def __init__(
+        self,
+        came: Callable[[str, Any], None] = lambda datastore_id, memory: None,
+        went: Callable[[str], None] = lambda datastore_id: None,
+    ) -> None:
+        self._came = came
+        self._went = went
+        self._memories: dict[str, tuple[int, Memory]] = {}
+
+    def apply(self, configs: Sequence[DatastoreConfig]) -> None:
+        """Drop what ``configs`` no longer holds; tiers of theirs are made when the first model asks."""
+        sizes = {config.id: size_bytes(config) for config in configs}
+        for datastore_id, (size, _) in list(self._memories.items()):
+            if sizes.get(datastore_id) != size:
+                del self._memories[datastore_id]
+                self._went(datastore_id)
+
+    def memory(self, config: DatastoreConfig) -> Memory | None:
+        """The memory tier of this datastore; ``None`` if it has none."""
+        size = size_bytes(config)
+        if not size:
+            return None
+        held = self._memories.get(config.id)
+        if held is not None and held[0] == size:
+            return held[1]
+        memory: Memory = registry.resolve("stores", "memory")(size)
+        self._memories[config.id] = (size, memory)
+        self._came(config.id, memory)
+        return memory
+
+
+def size_bytes(config: DatastoreConfig) -> int:
+    """What the memory tier may take; 0 for no such tier."""
+    return 0 if config.cache is None or config.disabled else config.cache.size_mb * 1024 * 1024

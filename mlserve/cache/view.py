@@ -1,0 +1,81 @@
+"""A version's cache as others see it. See :class:`~mlserve.contracts.cache_view.CacheView`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlserve.cache.chain import PREFIX_BYTES, CacheChain
+from mlserve.cache.key import MAX_ELEMENTS, segments_of
+from mlserve.cache.replay import Recording, Replay
+from mlserve.cache.unkey import rows_from_keys
+from mlserve.contracts.memory import Memory
+from mlserve.types import InputField, Interface, Rows
+
+
+class View:
+    """``chain`` and ``memory`` are ``None`` for a version that is not cached, and ``not_cached`` says why."""
+
+    def __init__(
+        self, interface: Interface, chain: CacheChain | None, memory: Memory | None, not_cached: str | None
+    ) -> None:
+        self.not_cached = not_cached
+        self._interface = interface
+        self._chain = chain
+        self._memory = memory
+        self._replay = Replay(memory, chain.prefix) if chain is not None and memory is not None else None
+
+    def recall(self, request: bytes) -> Recording | None:
+        return self._replay.recall(request) if self._replay is not None else None
+
+    def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
+        if self._replay is not None:
+            self._replay.record(request, key, head, tail)
+
+    def explain(self, rows: Rows) -> list[dict[str, object]]:
+        """One document per row."""
+        segments = {field.name: segments_of(field)(rows.columns[field.name]) for field in self._interface.inputs}
+        keys = self._chain.keys(rows) if self._chain is not None else [b""] * rows.count
+        return [
+            {
+                "key": "/".join(segments[field.name][index] for field in self._interface.inputs),
+                "segments": [
+                    {
+                        "input": field.name,
+                        "value": rows.columns[field.name][index],
+                        "segment": segments[field.name][index],
+                        "rule": _rule(field),
+                    }
+                    for field in self._interface.inputs
+                ],
+                "tiers": {"memory": self._state(key)},
+            }
+            for index, key in enumerate(keys)
+        ]
+
+    def hot_keys(self, count: int) -> Sequence[str]:
+        if self._chain is None or self._memory is None:
+            return []
+        keys = self._memory.newest(self._chain.prefix, count)
+        return [key[PREFIX_BYTES:].decode("utf-8", "surrogatepass") for key in keys]
+
+    def rows_of(self, keys: Sequence[str]) -> Rows | None:
+        return rows_from_keys(self._interface, keys)
+
+    def _state(self, key: bytes) -> dict[str, object]:
+        if self._memory is None:
+            return {"state": "off", "reason": self.not_cached}
+        entry = self._memory.peek(key)
+        if entry is None:
+            return {"state": "miss"}
+        value, ttl_s = entry
+        return {"state": "hit" if ttl_s > 0 else "expired", "ttl_s": round(ttl_s, 3), "bytes": len(value)}
+
+
+def _rule(field: InputField) -> str:
+    if field.auxiliary and not field.wildcard:
+        return "not in the key: an auxiliary input that KeyFields does not name"
+    if field.shape != ():
+        return f"its values; a digest of them if there are more than {MAX_ELEMENTS}"
+    if field.precision is not None:
+        return f"rounded to {field.precision} decimals, as the model sees it"
+    return "the exact value"

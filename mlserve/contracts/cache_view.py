@@ -1,0 +1,43 @@
+"""What others may ask of one version's cache: why an answer was a hit or a miss, and which rows are asked for most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mlserve.types import Rows
+
+
+class Recording(Protocol):
+    """The two parts of a body around its service time, and the remaining life in seconds of the row it answers."""
+
+    head: bytes
+    tail: bytes
+    ttl_s: float
+
+
+class CacheView(Protocol):
+    """Read-only; made by the assembler, held by the deployment."""
+
+    not_cached: str | None
+    """Why this version's answers are not cached; ``None`` if they are."""
+
+    def recall(self, request: bytes) -> Recording | None:
+        """The answer recorded for a request of these very bytes, while its row is still in memory."""
+        ...
+
+    def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
+        """Keep ``head`` and ``tail`` of the body that answered ``request`` from the entry under ``key``."""
+        ...
+
+    def explain(self, rows: Rows) -> list[dict[str, object]]:
+        """For each row: its key, how each segment came to be, what each tier holds. Numbers may be numpy's."""
+        ...
+
+    def hot_keys(self, count: int) -> Sequence[str]:
+        """Up to ``count`` keys of this version, roughly those used most recently. On the event loop only."""
+        ...
+
+    def rows_of(self, keys: Sequence[str]) -> Rows | None:
+        """The rows that have these keys; ``None`` if there are none, or keys do not tell (digests). In any thread."""
+        ...
