@@ -11,7 +11,8 @@ from benchmarks.figure import Figure, number
 from benchmarks.process import ROOT
 from mlserve.assemble import Assembler
 from mlserve.backends.tensorflow import TensorFlowBackend, TensorFlowModel
-from mlserve.config.schema import Config, ModelConfig
+from mlserve.cache.datastores import Datastores
+from mlserve.config.schema import ModelConfig
 from mlserve.contracts.backend import LoadOptions
 from mlserve.inference.feed import Feed
 from mlserve.observe.metrics import Metrics
@@ -34,7 +35,7 @@ async def _measure() -> list[Figure]:
     assert isinstance(model, TensorFlowModel)
     config = ModelConfig(id="penguins_keras", url=str(MODEL))
     interface = build_interface(model.signature, config, Serving.ROWS, None)
-    chain = await Assembler(Config(), Metrics())(Version(config, model, interface, "", None))
+    chain = await Assembler(Metrics(), Datastores())(Version(config, model, interface, "", None))
     rows = sample_rows(interface, None, 1)
     (tensors,) = Feed(model.signature, Serving.ROWS).tensors(rows)
     arrays = list(tensors.values())

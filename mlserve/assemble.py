@@ -2,10 +2,10 @@
 
 ::
 
-    rounding -> (cache) -> transformer -> (batcher) -> runner -> backend
+    rounding -> cache -> transformer or selection of outputs -> batcher -> runner -> backend
 
-Each is a function from ``Predict`` to ``Predict``; those in brackets find their place here when they are built.
-The loader calls :meth:`Assembler.__call__` once for each version; nothing else knows how a chain is put together.
+Each is a function from ``Predict`` to ``Predict``, and stands only where the model and its configuration allow it. The
+loader calls :meth:`Assembler.__call__` once for each version; nothing else knows how a chain is put together.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import Final
+from dataclasses import dataclass
 
 from mlserve.batching.admission import Admission
-from mlserve.config.schema import Config, ModelConfig
+from mlserve.batching.batcher import Batcher
+from mlserve.batching.policy import batch_policy, max_queued_rows
+from mlserve.cache.chain import CacheChain
+from mlserve.cache.datastores import Datastores
+from mlserve.cache.view import View
+from mlserve.config.schema import BatchConfig
+from mlserve.contracts.backend import LoadedModel
+from mlserve.contracts.memory import Memory
 from mlserve.inference.feed import Feed, Misaligned
+from mlserve.inference.independence import dependence, unlike
 from mlserve.inference.probe import measure_inline_rows, run
 from mlserve.inference.rounding import rounding
 from mlserve.inference.runner import Runner
+from mlserve.inference.select import selecting
 from mlserve.inference.transformer import load_transformer, transforming
 from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
@@ -28,81 +37,150 @@ from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.serving.selftest import sample_rows
 from mlserve.types import Predict, Rows, Serving
 
-MAX_QUEUED_ROWS: Final = 16_384
-"""Rows that may wait for a model's threads before callers are told to come back (mly's default, in rows)."""
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the first runs of a version showed."""
+
+    inline_rows: int = 0
+    """The largest request, in rows, that may run on the loop."""
+    dependent: str | None = None
+    """What a row's answer depends on besides the row: then it is neither batched nor cached."""
+    warnings: tuple[str, ...] = ()
 
 
 class Assembler:
     """Makes chains for the models of one process."""
 
-    def __init__(self, config: Config, metrics: Metrics) -> None:
-        self._config = config
+    def __init__(self, metrics: Metrics, datastores: Datastores) -> None:
         self._metrics = metrics
+        self._datastores = datastores
 
     async def __call__(self, version: Version) -> Assembled:
         """Raises ``NotByRows`` if the first runs show that outputs do not line up with rows, and ``LoadError``."""
         config, model, interface = version.config, version.model, version.interface
+        batch = config.batch or BatchConfig()
         feed = Feed(model.signature, interface.serving)
         transformer = None
         if config.transformer:
             transformer = await asyncio.to_thread(load_transformer, config.transformer, version.transformer)
+        findings = await asyncio.to_thread(_first_runs, version, feed)
 
-        def sample(count: int) -> Rows:
-            return sample_rows(interface, config.test, count)
-
-        def first_runs() -> int:
-            # Two sizes: an output that always has two elements lines up with two rows by chance.
-            for count in (1,) if interface.serving is Serving.WHOLE else (1, 2):
-                run(model, feed, sample(count))
-            return measure_inline_rows(model, feed, sample)
-
-        warnings: tuple[str, ...] = ()
-        inline_rows = 0
-        try:
-            inline_rows = await asyncio.to_thread(first_runs)
-        except Misaligned as error:
-            raise NotByRows(str(error)) from error
-        except Exception as error:  # the row was made up: the model may be right to refuse it
-            warnings = (f"not warmed up, made-up values fail ({_brief(error)}); give a row in Test.Single",)
-
-        threads, max_queued_rows = _concurrency(config), self._max_queued_rows(config)
         metrics = self._metrics.model(config.id)
 
         def observe(seconds: float, rows: int) -> None:
             metrics.observe_infer(seconds, rows)
+            metrics.observe_batch(rows)
             admission.observe_run(seconds, rows)
 
+        threads = batch.max_evaluator_concurrency or _processors()
+        policy = batch_policy(batch, max_runs=threads)
+        if interface.serving is not Serving.ROWS or findings.dependent:
+            policy = None
         runner = Runner(
             config.id,
             model,
             feed,
             threads=threads,
-            max_queued_rows=max_queued_rows,
-            inline_rows=inline_rows,
+            # Behind a batcher no rows wait here, and those that run are not to count as waiting.
+            max_queued_rows=policy.max_runs * policy.max_rows if policy else max_queued_rows(batch),
+            inline_rows=findings.inline_rows,
             observe=observe,
             on_pending=metrics.pending_rows.inc,
         )
-        admission = Admission(config.id, runner, rows_per_run=None, parallel=threads)
-        predict: Predict = admission
+        predict: Predict = runner
         owned = AsyncExitStack()
         owned.push_async_callback(runner.close)
+
+        if policy is not None:
+            batcher = Batcher(config.id, predict, policy, observe_queue=metrics.observe_queue)
+            owned.push_async_callback(batcher.close)
+            predict = batcher
+        admission = Admission(
+            config.id,
+            predict,
+            rows_per_run=policy.max_rows if policy else None,
+            parallel=policy.max_runs if policy else threads,
+        )
+        predict = admission
         if transformer is not None:
-            workers = Workers(f"{config.id}'s transformer", threads=threads, max_queued_rows=max_queued_rows)
-            predict = transforming(predict, transformer, interface, config.id, workers)
+            workers = Workers(f"{config.id}'s transformer", threads=threads, max_queued_rows=max_queued_rows(batch))
             owned.push_async_callback(workers.close)
-        return Assembled(rounding(predict, interface), owned.aclose, warnings)
+            predict = transforming(predict, transformer, interface, config.id, workers)
+        else:
+            predict = selecting(predict, model.signature, interface.outputs or ())
 
-    def _max_queued_rows(self, config: ModelConfig) -> int:
-        for batch in (config.batch, self._config.global_batching):
-            if batch is not None and batch.max_queued_rows is not None:
-                return batch.max_queued_rows
-        return MAX_QUEUED_ROWS
+        why_not, memory = self._memory(version, findings)
+        chain = None
+        if memory is not None and config.store is not None:
+            chain = CacheChain(
+                predict,
+                interface=interface,
+                generation=version.generation,
+                memory=memory,
+                ttl_s=config.store.time_to_live_ms.total_seconds(),
+                observe=metrics.observe_lookup,
+                observe_joined=metrics.observe_joined,
+            )
+            owned.push_async_callback(chain.close)
+            predict = chain
+        view = View(interface, chain, memory, why_not)
+        return Assembled(rounding(predict, interface), owned.aclose, view, findings.warnings)
+
+    def _memory(self, version: Version, findings: Findings) -> tuple[str | None, Memory | None]:
+        """Why this version is not cached, or the memory tier that it is cached in."""
+        config = version.config
+        memory = self._datastores.memory(config.store) if config.store else None
+        reasons = (
+            (config.store is None, "it names no DataStore"),
+            (not config.use_dict, "UseDict is false"),
+            (not version.model.deterministic, "equal inputs may give different outputs"),
+            (findings.dependent is not None, findings.dependent or ""),
+            (memory is None, "its DataStore has no Cache, or is disabled"),
+        )
+        why_not = next((reason for applies, reason in reasons if applies), None)
+        return why_not, None if why_not else memory
 
 
-def _concurrency(config: ModelConfig) -> int:
-    """Runs of one model at once: what its ``Batch`` says, else one per processor we may use."""
-    if config.batch is not None and config.batch.max_evaluator_concurrency:
-        return config.batch.max_evaluator_concurrency
+def _first_runs(version: Version, feed: Feed) -> Findings:
+    """Blocks. Raises ``NotByRows``."""
+    config, model, interface = version.config, version.model, version.interface
+
+    def sample(count: int) -> Rows:
+        return sample_rows(interface, config.test, count)
+
+    try:
+        # Two sizes: an output that always has two elements lines up with two rows by chance.
+        for count in (1,) if interface.serving is Serving.WHOLE else (1, 2):
+            run(model, feed, sample(count))
+        dependent = None
+        if interface.serving is not Serving.WHOLE and model.deterministic:
+            one = sample(1)
+            dependent = dependence(model, feed, one, _other_row(model, feed, one))
+        warnings = (f"{dependent}: this version is neither batched nor cached",) if dependent else ()
+        return Findings(measure_inline_rows(model, feed, sample), dependent, warnings)
+    except Misaligned as error:
+        raise NotByRows(str(error)) from error
+    except Exception as error:  # the row was made up: the model may be right to refuse it
+        return Findings(warnings=(f"not warmed up, made-up values fail ({_brief(error)}); give a row in Test.Single",))
+
+
+def _other_row(model: LoadedModel, feed: Feed, one: Rows) -> Rows:
+    """A row unlike ``one`` that the model takes; ``one`` itself if it takes none of those that are made up."""
+    for words in (True, False):
+        other = unlike(one, words=words)
+        try:
+            run(model, feed, other)
+        except Misaligned:
+            raise
+        except Exception:  # noqa: S112  # the model may be right to refuse it, such as a word that it does not know
+            continue
+        return other
+    return one
+
+
+def _processors() -> int:
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -3,31 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mlserve.assemble import MAX_QUEUED_ROWS, Assembler
-from mlserve.config.schema import BatchConfig, Config, ModelConfig, TestConfig
-from mlserve.errors import LoadError
+from mlserve import assemble as assemble_module
+from mlserve.assemble import Assembler
+from mlserve.batching.batcher import Batcher
+from mlserve.cache.chain import CacheChain
+from mlserve.cache.datastores import Datastores
+from mlserve.config.schema import BatchConfig, Config
+from mlserve.errors import LoadError, Overloaded
+from mlserve.inference.runner import Runner
+from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.loader import Assembled, NotByRows, Version
-from mlserve.types import Array, DType, InputField, Interface, Rows, Serving
+from mlserve.types import Array, CacheUse, Context, DType, InputField, Interface, Rows, Serving
 from tests.support.deployments import as_lists, context, interface, rows
-from tests.support.models import FakeModel, Gate, double
+from tests.support.models import FakeModel, Gate, double, signature
+
+HOT = {"ID": "hot", "Cache": {"SizeMB": 8}}
 
 
-def version(model: FakeModel, face: Interface | None = None, file: Path | None = None, **config: Any) -> Version:
-    return Version(ModelConfig(id="m", url="m.onnx", **config), model, face or interface(), "0" * 64, file)
+def version(
+    model: FakeModel,
+    face: Interface | None = None,
+    file: Path | None = None,
+    datastore: Mapping[str, Any] | None = None,
+    **members: Any,
+) -> Version:
+    """``members`` by the names of the YAML file; a ``datastore`` is named by the model."""
+    named = {"DataStore": datastore["ID"]} if datastore else {}
+    tree = {
+        "Models": [{"ID": "m", "URL": "m.onnx", **named, **members}],
+        "Datastores": [datastore] if datastore else [],
+    }
+    (config,) = Config.model_validate(tree).wanted_models()
+    return Version(config, model, face or interface(), "0123456789abcdef" * 4, file)
 
 
 async def assembled(
-    model: FakeModel, face: Interface | None = None, file: Path | None = None, **config: Any
+    model: FakeModel,
+    face: Interface | None = None,
+    file: Path | None = None,
+    datastore: Mapping[str, Any] | None = None,
+    **members: Any,
 ) -> Assembled:
-    return await Assembler(Config(), Metrics())(version(model, face, file, **config))
+    return await Assembler(Metrics(), Datastores())(version(model, face, file, datastore, **members))
+
+
+async def statuses(made: Assembled, *values: float) -> list[str]:
+    """What ``Cache-Status`` says of requests for these, one after the other."""
+    said = []
+    for value in values:
+        asked = context()
+        await made.predict(rows(x=[value]), asked)
+        said.append(asked.cache_status.partition("; ttl")[0])
+    return said
 
 
 async def test_rows_go_through_rounding_model_and_transformer_in_that_order(tmp_path: Path) -> None:
@@ -36,30 +72,30 @@ async def test_rows_go_through_rounding_model_and_transformer_in_that_order(tmp_
     file.write_text("def f(inputs, outputs):\n    return {'x': inputs['x'], 'y': outputs['y']}\n", encoding="utf-8")
     model = FakeModel()
     face = interface(InputField("x", DType.FLOAT32, (), precision=1), outputs=None)
-    made = await assembled(model, face, file, transformer="t.py:f")
+    made = await assembled(model, face, file, Transformer="t.py:f")
     answer = await made.predict(rows(x=[1.26]), context())
     assert as_lists(answer) == {"x": [float(np.float32(1.3))], "y": [float(np.float32(2.6))]}
     await made.close()
 
 
-async def test_closing_frees_the_model_once_and_its_threads(tmp_path: Path) -> None:
-    """300 reloads would leave 300 models."""
-    file = tmp_path / "t.py"
-    file.write_text("def f(inputs, outputs):\n    return dict(outputs)\n", encoding="utf-8")
-    model = FakeModel()
-    made = await assembled(model, interface(outputs=None), file, transformer="t.py:f")
-    await made.predict(rows(x=[1]), context())
+async def test_outputs_that_nobody_asked_for_go_no_further() -> None:
+    """Neither into the cache nor to callers."""
+    model = FakeModel(
+        lambda inputs: {"y": inputs["x"], "z": inputs["x"]},
+        signature(outputs={"y": (DType.FLOAT32, (None,)), "z": (DType.FLOAT32, (None,))}),
+    )
+    made = await assembled(model, datastore=HOT)
+    for _ in range(2):
+        assert as_lists(await made.predict(rows(x=[1]), context())) == {"y": [1]}
     await made.close()
-    await made.close()
-    assert model.closed == 1
 
 
 async def test_the_first_runs_are_behind_it_before_it_serves() -> None:
     """The first caller would pay for the runtime's warm-up."""
     model = FakeModel(loop_safe=True)
-    made = await assembled(model, test=TestConfig(single={"x": 5}))
+    made = await assembled(model, Test={"Single": {"x": 5}})
     assert model.calls
-    assert {value for call in model.calls for value in call["x"].tolist()} == {5.0}
+    assert {tuple(set(call["x"].tolist())) for call in model.calls} <= {(5.0,), (1.0,), (5.0, 1.0), (1.0, 5.0)}
     await made.close()
 
 
@@ -86,11 +122,25 @@ async def test_a_model_that_refuses_made_up_values_serves_with_a_warning() -> No
     await made.close()
 
 
+async def test_a_model_that_takes_only_its_test_row_has_no_warning() -> None:
+    """The other row that it is tried with is ours: it may refuse that."""
+
+    def picky(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if set(inputs["x"].tolist()) != {7.0}:
+            raise ValueError("only 7")
+        return {"y": inputs["x"]}
+
+    made = await assembled(FakeModel(picky), datastore=HOT, Test={"Single": {"x": 7}})
+    assert made.warnings == ()
+    assert await statuses(made, 7, 7) == ["mlserve; fwd=miss; stored", "memory; hit"]
+    await made.close()
+
+
 async def test_a_transformer_that_cannot_be_loaded_fails_the_version() -> None:
     """And leaves the model to whoever loaded it."""
     model = FakeModel()
     with pytest.raises(LoadError, match="there is no 'nothing' in it"):
-        await assembled(model, transformer="operator:nothing")
+        await assembled(model, Transformer="operator:nothing")
     assert model.closed == 0
 
 
@@ -102,43 +152,279 @@ async def test_a_transformer_is_imported_off_the_loop(tmp_path: Path) -> None:
         "try:\n    asyncio.get_running_loop()\nexcept RuntimeError:\n    f = lambda inputs, outputs: {}\n",
         encoding="utf-8",
     )
-    made = await assembled(FakeModel(), interface(outputs=None), file, transformer="t.py:f")
+    made = await assembled(FakeModel(), interface(outputs=None), file, Transformer="t.py:f")
     await made.close()
 
 
-async def test_whole_requests_are_one_run() -> None:
-    """Nothing is measured or split by rows."""
-    model = FakeModel(lambda inputs: {"y": np.asarray(inputs["x"].sum())})
-    face = interface(InputField("x", DType.FLOAT32, (3,)), serving=Serving.WHOLE)
-    made = await assembled(model, face)
-    answer = await made.predict(Rows({"x": np.ones((1, 3), np.float32)}, 1), context())
-    assert answer.columns["y"].tolist() == [3]
-    await made.close()
+class TestCaching:
+    async def test_a_datastore_with_memory_caches(self) -> None:
+        """One run for two requests; the self-test and what asks for it pass the cache by."""
+        model = FakeModel()
+        made = await assembled(model, datastore=HOT)
+        assert made.cache.not_cached is None
+        runs = len(model.calls)
+        assert await statuses(made, 3, 3) == ["mlserve; fwd=miss; stored", "memory; hit"]
+        assert len(model.calls) == runs + 1
+        bypass = Context(asyncio.get_running_loop().time() + 9, cache=CacheUse.NO_STORE)
+        await made.predict(rows(x=[3]), bypass)
+        assert bypass.cache_status == "mlserve; fwd=bypass"
+        await made.close()
+
+    async def test_rounded_rows_are_one_row(self) -> None:
+        """The key is that of the value that the model sees."""
+        face = interface(InputField("x", DType.FLOAT32, (), precision=1))
+        made = await assembled(FakeModel(), face, datastore=HOT)
+        assert await statuses(made, 1.01, 0.99) == ["mlserve; fwd=miss; stored", "memory; hit"]
+        await made.close()
+
+    async def test_what_a_transformer_returns_is_cached(self, tmp_path: Path) -> None:
+        """It runs once for two requests."""
+        file = tmp_path / "t.py"
+        file.write_text(
+            "calls = []\n\ndef f(inputs, outputs):\n    calls.append(1)\n    return {'calls': len(calls)}\n",
+            encoding="utf-8",
+        )
+        made = await assembled(FakeModel(), interface(outputs=None), file, HOT, Transformer="t.py:f")
+        answers = [as_lists(await made.predict(rows(x=[1]), context())) for _ in range(2)]
+        assert answers == [{"calls": [1]}, {"calls": [1]}]
+        await made.close()
+
+    @pytest.mark.parametrize(
+        ("datastore", "members", "deterministic", "reason"),
+        [
+            (None, {}, True, "it names no DataStore"),
+            (HOT, {"UseDict": False}, True, "UseDict is false"),
+            (HOT, {}, False, "equal inputs may give different outputs"),
+            ({"ID": "hot"}, {}, True, "its DataStore has no Cache, or is disabled"),
+            ({**HOT, "Disabled": True}, {}, True, "its DataStore has no Cache, or is disabled"),
+        ],
+    )
+    async def test_why_a_version_is_not_cached(
+        self, datastore: dict[str, Any] | None, members: dict[str, Any], deterministic: bool, reason: str
+    ) -> None:
+        """Nothing is stored, and whoever asks is told why."""
+        model = FakeModel()
+        model.deterministic = deterministic
+        made = await assembled(model, datastore=datastore, **members)
+        assert made.cache.not_cached == reason
+        assert await statuses(made, 3, 3) == ["", ""]
+        (explained,) = made.cache.explain(rows(x=[3]))
+        assert explained["tiers"] == {"memory": {"state": "off", "reason": reason}}
+        await made.close()
+
+    async def test_models_of_one_datastore_share_its_memory_and_versions_their_entries(self) -> None:
+        """A configuration that changes nothing of the answer keeps the cache."""
+        assembler = Assembler(Metrics(), Datastores())
+        first = await assembler(version(FakeModel(), datastore=HOT))
+        assert await statuses(first, 3) == ["mlserve; fwd=miss; stored"]
+        again = await assembler(version(FakeModel(), datastore={**HOT, "TimeToLiveMs": 1000}))
+        assert await statuses(again, 3) == ["memory; hit"]
+        await first.close()
+        await again.close()
+
+    async def test_the_time_to_live_is_the_datastore_s(self) -> None:
+        """Shortened by a tenth at most."""
+        made = await assembled(FakeModel(), datastore={**HOT, "TimeToLiveMs": 10_000})
+        await statuses(made, 3)
+        (explained,) = made.cache.explain(rows(x=[3]))
+        assert 8.5 <= explained["tiers"]["memory"]["ttl_s"] <= 10  # type: ignore[index]
+        await made.close()
 
 
-@pytest.mark.parametrize(
-    ("own", "all_models", "bound"),
-    [
-        (None, None, MAX_QUEUED_ROWS),
-        (None, BatchConfig(max_queued_rows=9), 9),
-        (BatchConfig(max_queued_rows=5), BatchConfig(max_queued_rows=9), 5),
-        (BatchConfig(max_batch_size=2), BatchConfig(max_queued_rows=9), 9),
-    ],
-)
-def test_the_bound_of_the_queue_is_the_model_s_then_the_common_one(
-    own: BatchConfig | None, all_models: BatchConfig | None, bound: int
-) -> None:
-    """A bound that nobody reads is none."""
-    assembler = Assembler(Config(global_batching=all_models), Metrics())
-    assert assembler._max_queued_rows(ModelConfig(id="m", url="m.onnx", batch=own)) == bound
+COUNTER = itertools.count()
+LEAKY: list[Callable[[Mapping[str, Array]], dict[str, Array]]] = [
+    lambda inputs: {"y": inputs["x"] - inputs["x"].mean()},
+    lambda inputs: {"y": inputs["x"] + np.asarray(next(COUNTER), np.float32)},
+]
+
+
+class TestDependentRows:
+    @pytest.mark.parametrize("leaky", LEAKY, ids=["batch mean", "counter"])
+    @pytest.mark.parametrize("test", [None, {"Single": {"x": 5}}], ids=["made-up row", "test row"])
+    async def test_a_model_whose_rows_leak_is_neither_batched_nor_cached(
+        self, leaky: Callable[[Mapping[str, Array]], dict[str, Array]], test: dict[str, Any] | None
+    ) -> None:
+        """With one warning that names the output; also where ``Test`` gives the whole row."""
+        model = FakeModel(leaky)
+        made = await assembled(model, datastore=HOT, Test=test)
+        (warning,) = made.warnings
+        assert "output 'y'" in warning
+        assert warning.endswith(": this version is neither batched nor cached")
+        assert made.cache.not_cached == warning.removesuffix(": this version is neither batched nor cached")
+        model.calls.clear()
+        await asyncio.gather(*(made.predict(rows(x=[value]), context()) for value in (1, 1, 2)))
+        assert [len(call["x"]) for call in model.calls] == [1, 1, 1]
+        await made.close()
+
+    async def test_a_model_that_says_it_is_random_is_not_tried(self) -> None:
+        """It is right to differ: no warning, batched, not cached."""
+        model = FakeModel(LEAKY[1])
+        model.deterministic = False
+        made = await assembled(model, datastore=HOT)
+        assert made.warnings == ()
+        assert made.cache.not_cached == "equal inputs may give different outputs"
+        await made.close()
+
+
+class TestBatching:
+    @staticmethod
+    async def sizes(face: Interface | None = None, model: FakeModel | None = None, **members: Any) -> list[int]:
+        """The rows of each run, for ten requests that come while a run is held."""
+        with Gate() as gate:
+
+            def held(inputs: Mapping[str, Array]) -> dict[str, Array]:
+                return gate(inputs) if inputs["x"].ravel()[0] == 77 else double(inputs)
+
+            model = FakeModel(held) if model is None else model
+            made = await assembled(model, face, **{"Batch": {"MaxEvaluatorConcurrency": 1}, **members})
+            model.calls.clear()
+            first = asyncio.ensure_future(made.predict(rows(x=[77]), context()))
+            await asyncio.to_thread(gate.wait_for_arrival)
+            others = [asyncio.ensure_future(made.predict(rows(x=[value]), context())) for value in range(10)]
+            for _ in range(3):
+                await asyncio.sleep(0)  # all of them stand in line
+            gate.open()
+            answers = [as_lists(await other)["y"] for other in others]
+            assert answers == [[2 * value] for value in range(10)]
+            await first
+            await made.close()
+            return [len(call["x"]) for call in model.calls]
+
+    async def test_rows_that_come_during_a_run_form_the_next(self) -> None:
+        """By default, for models served by rows."""
+        assert await self.sizes() == [1, 10]
+
+    async def test_a_batch_has_its_cap(self) -> None:
+        assert await self.sizes(Batch={"MaxBatchSize": 4, "MaxEvaluatorConcurrency": 1}) == [1, 4, 4, 2]
+
+    async def test_a_wait_below_zero_switches_it_off(self) -> None:
+        """As in mly."""
+        assert await self.sizes(Batch={"BatchWait": -1, "MaxEvaluatorConcurrency": 1}) == [1] * 11
+
+    async def test_a_model_of_one_row_is_run_one_at_a_time(self) -> None:
+        """Nothing is gained by joining what is cut again."""
+        face = interface(serving=Serving.ONE)
+        assert await self.sizes(face, Batch={"MaxEvaluatorConcurrency": 1}) == [1] * 11
+
+    async def test_whole_requests_are_one_run(self) -> None:
+        """Nothing is measured, split or joined by rows; they are cached by all of them."""
+        model = FakeModel(lambda inputs: {"y": np.asarray(inputs["x"].sum())})
+        face = interface(InputField("x", DType.FLOAT32, (3,)), serving=Serving.WHOLE)
+        made = await assembled(model, face, datastore=HOT)
+        model.calls.clear()
+        asked = [Rows({"x": np.full((1, 3), value, np.float32)}, 1) for value in (1, 2, 1)]
+        answers = await asyncio.gather(*(made.predict(one, context()) for one in asked))
+        assert [answer.columns["y"].tolist() for answer in answers] == [[3], [6], [3]]
+        assert [call["x"].shape for call in model.calls] == [(3,), (3,)]
+        await made.close()
+
+    async def test_the_bound_of_the_queue_counts_rows_that_wait_and_once(self) -> None:
+        """Rows that run are not waiting, however many of them fit a batch; the callers beyond get 429."""
+        with Gate() as gate:
+
+            def held(inputs: Mapping[str, Array]) -> dict[str, Array]:
+                return gate(inputs) if inputs["x"][0] == 77 else double(inputs)
+
+            batch = {"MaxEvaluatorConcurrency": 2, "MaxQueuedRows": 3}
+            made = await assembled(FakeModel(held), Batch=batch)
+            large = asyncio.ensure_future(made.predict(rows(x=[77] * 50), context()))
+            await asyncio.to_thread(gate.wait_for_arrival)
+            assert as_lists(await made.predict(rows(x=[1, 2]), context())) == {"y": [2, 4]}  # beside it, at once
+            second = asyncio.ensure_future(made.predict(rows(x=[77]), context()))
+            await asyncio.to_thread(gate.wait_for_arrival)
+            waiting = [asyncio.ensure_future(made.predict(rows(x=[value]), context())) for value in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded, match="3 rows waiting; its limit is 3"):
+                await made.predict(rows(x=[9]), context())
+            gate.open()
+            await asyncio.gather(large, second, *waiting)
+            await made.close()
+
+    def test_all_models_share_global_batching_unless_they_have_their_own(self) -> None:
+        """A bound that nobody reads is none."""
+        both = [{"ID": "own", "URL": "u", "Batch": {"MaxQueuedRows": 5}}, {"ID": "common", "URL": "u"}]
+        config = Config.model_validate({"Models": both, "GlobalBatching": {"MaxQueuedRows": 9}})
+        assert [model.batch for model in config.wanted_models()] == [
+            BatchConfig(max_queued_rows=5),
+            BatchConfig(max_queued_rows=9),
+        ]
+
+
+class TestClosing:
+    async def test_it_frees_the_model_once_and_its_threads(self, tmp_path: Path) -> None:
+        """300 reloads would leave 300 models."""
+        file = tmp_path / "t.py"
+        file.write_text("def f(inputs, outputs):\n    return dict(outputs)\n", encoding="utf-8")
+        model = FakeModel()
+        made = await assembled(model, interface(outputs=None), file, HOT, Transformer="t.py:f")
+        await made.predict(rows(x=[1]), context())
+        await made.close()
+        await made.close()
+        assert model.closed == 1
+
+    async def test_what_is_outside_closes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A flight ends in the transformer, a transformer's rows in a batch, a batch in the model."""
+        closed: list[str] = []
+
+        def noting(kind: type[Any], name: str) -> None:
+            close = kind.close
+
+            async def noted(self: Any, *arguments: Any) -> None:
+                if type(self) is kind and not (kind is Workers and "transformer" not in self._name):
+                    closed.append(name)
+                await close(self, *arguments)
+
+            monkeypatch.setattr(kind, "close", noted)
+
+        noting(CacheChain, "chain")
+        noting(Workers, "transformer")
+        noting(Batcher, "batcher")
+        noting(Runner, "runner")
+        file = tmp_path / "t.py"
+        file.write_text("def f(inputs, outputs):\n    return dict(outputs)\n", encoding="utf-8")
+        made = await assembled(FakeModel(), interface(outputs=None), file, HOT, Transformer="t.py:f")
+        await made.close()
+        assert closed == ["chain", "transformer", "batcher", "runner"]
+
+    async def test_a_flight_that_outlived_its_caller_ends_before_the_model_goes(self) -> None:
+        """To free a model under a run would end the process; and its answer is stored for the next version."""
+        with Gate() as gate:
+            model = FakeModel(lambda inputs: gate(inputs) if inputs["x"][0] == 77 else double(inputs))
+            made = await assembled(model, datastore=HOT)
+            caller = asyncio.ensure_future(made.predict(rows(x=[77]), context()))
+            await asyncio.to_thread(gate.wait_for_arrival)
+            caller.cancel()
+            await asyncio.wait([caller])
+            closing = asyncio.ensure_future(made.close())
+            await asyncio.sleep(0)
+            assert not model.closed
+            gate.open()
+            await closing
+        assert model.closed == 1
+        assert not model.closed_while_running
+        assert list(made.cache.hot_keys(5)) == ["77.0"]
 
 
 async def test_runs_are_observed_under_the_model_s_id() -> None:
     """Dashboards would show no inference."""
     metrics = Metrics()
-    made = await Assembler(Config(), metrics)(version(FakeModel()))
+    made = await Assembler(metrics, Datastores())(version(FakeModel()))
     await made.predict(rows(x=[1]), context())
     assert metrics.registry.get_sample_value("mlserve_infer_seconds_count", {"model": "m"}) == 1
+    await made.close()
+
+
+async def test_lookups_are_observed_under_the_model_s_id() -> None:
+    """Nor any hit rate."""
+    metrics = Metrics()
+    made = await Assembler(metrics, Datastores())(version(FakeModel(), datastore=HOT))
+    await statuses(made, 1, 1, 1)
+    labels = {"model": "m", "tier": "memory"}
+    values = {
+        result: metrics.registry.get_sample_value("mlserve_cache_lookups_total", {**labels, "result": result})
+        for result in ("hit", "miss")
+    }
+    assert values == {"hit": 2, "miss": 1}
     await made.close()
 
 
@@ -150,7 +436,7 @@ async def test_rows_at_the_model_are_shown_until_they_are_done() -> None:
         return metrics.registry.get_sample_value("mlserve_pending_rows", {"model": "m"})
 
     with Gate() as gate:
-        made = await Assembler(Config(), metrics)(
+        made = await Assembler(metrics, Datastores())(
             version(FakeModel(lambda inputs: gate(inputs) if inputs["x"][0] == 7 else double(inputs)))
         )
         task = asyncio.ensure_future(made.predict(rows(x=[7, 7, 7]), context()))
@@ -160,3 +446,16 @@ async def test_rows_at_the_model_are_shown_until_they_are_done() -> None:
         await task
     assert pending() == 0
     await made.close()
+
+
+@pytest.mark.parametrize(("ours", "threads"), [({3, 5}, 2), (None, 1)])
+def test_the_number_of_threads_is_that_of_our_processors(
+    monkeypatch: pytest.MonkeyPatch, ours: set[int] | None, threads: int
+) -> None:
+    """In a container with two of sixty-four, sixty-four threads would only wait for one another."""
+    if ours is None:
+        monkeypatch.delattr("os.sched_getaffinity", raising=False)
+        monkeypatch.setattr("os.cpu_count", lambda: None)
+    else:
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: ours, raising=False)
+    assert assemble_module._processors() == threads

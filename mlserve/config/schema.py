@@ -190,6 +190,15 @@ class TestConfig(Section):
     tolerance: float = Field(1e-5, ge=0, allow_inf_nan=False)
 
 
+class ReloadConfig(Section):
+    """How a new version takes over: its cache is warmed with the rows that the old one was asked most."""
+
+    warm_rows: int = Field(10_000, ge=0)
+    """At most this many; 0 for none."""
+    warm_time_ms: Milliseconds = Field(timedelta(seconds=5), ge=_ZERO)
+    """The longest that the old version goes on serving for it."""
+
+
 class ModelConfig(Section):
     """One entry of ``Models``."""
 
@@ -224,6 +233,7 @@ class ModelConfig(Section):
     """False: one request is one run, whatever the signature would allow."""
     cache_version: str = ""
     required: bool = True
+    reload: ReloadConfig = ReloadConfig()
     poll_interval: Seconds = Field(timedelta(seconds=60), gt=_ZERO)
     ready_file: Name | None = None
     max_bytes: int = Field(16 * 1024**3, ge=1)

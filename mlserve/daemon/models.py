@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final, NoReturn
 
 from mlserve.assemble import Assembler
+from mlserve.cache.datastores import Datastores
 from mlserve.config.schema import Config
 from mlserve.daemon.workdir import WorkDirs
 from mlserve.observe.metrics import Metrics
@@ -39,13 +40,17 @@ async def open_watch() -> AsyncIterator[FolderWatch]:
 
 @asynccontextmanager
 async def open_manager(
-    config: Config, metrics: Metrics, watch: FolderWatch, listeners: Sequence[Listener] = ()
+    config: Config,
+    metrics: Metrics,
+    watch: FolderWatch,
+    listeners: Sequence[Listener] = (),
+    datastores: Datastores | None = None,
 ) -> AsyncIterator[Manager]:
     """A manager without models; on the way out its models drain and their copies are removed."""
     folders = WorkDirs()
     drain_s = config.endpoint.request_timeout.total_seconds() + DRAIN_GRACE_S
     settings = Settings(copies_in=folders.below, drain_s=drain_s)
-    manager = Manager(Loader(Assembler(config, metrics)), settings, watch, listeners=listeners)
+    manager = Manager(Loader(Assembler(metrics, datastores or Datastores())), settings, watch, listeners=listeners)
     try:
         yield manager
     finally:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mlserve import registry
+from mlserve.cache.datastores import Datastores
 from mlserve.config.load import LoadedConfig, resolve_url
 from mlserve.config.schema import EndpointConfig
 from mlserve.daemon.hint import example_command
@@ -29,8 +30,10 @@ from mlserve.observe.logs import log_event
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.events import Event, ModelRemoved
 from mlserve.serving.manager import Manager
+from mlserve.transport.access import Guard
 from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
+from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.http1 import Http1Limits, Http1Server
 from mlserve.transport.predict import PredictHandler, PredictLimits
 
@@ -56,13 +59,15 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
     for notice in loaded.notices:
         logger.warning("%s", notice)
     metrics = Metrics()
+    datastores = Datastores(metrics.watch_datastore, metrics.forget_datastore)
+    guard = Guard(loaded.config.allowed_subnet)
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_watch())
         manager = await stack.enter_async_context(
-            open_manager(loaded.config, metrics, watch, [metrics.on_event, log_event])
+            open_manager(loaded.config, metrics, watch, [metrics.on_event, log_event], datastores)
         )
-        admin = Admin(manager, metrics, loaded)
-        server = Http1Server(_application(manager, metrics, admin, endpoint), _limits(endpoint))
+        admin = Admin(manager, metrics, loaded, guard)
+        server = Http1Server(_application(manager, metrics, admin, guard, endpoint), _limits(endpoint))
         tls = await asyncio.to_thread(tls_context, loaded)
         try:
             await server.start(
@@ -75,6 +80,8 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
 
         def apply(changed: LoadedConfig) -> None:
             admin.configure(changed)
+            guard.configure(changed.config.allowed_subnet)
+            datastores.apply(changed.config.datastores)
             manager.apply(changed.config.wanted_models(), changed.base)
 
         keeper = ConfigKeeper(loaded, apply, watch)
@@ -117,10 +124,13 @@ async def _drain(server: Http1Server, admin: Admin, endpoint: EndpointConfig) ->
     await server.close(endpoint.shutdown_timeout_ms.total_seconds())
 
 
-def _application(manager: Manager, metrics: Metrics, admin: Admin, endpoint: EndpointConfig) -> Application:
+def _application(
+    manager: Manager, metrics: Metrics, admin: Admin, guard: Guard, endpoint: EndpointConfig
+) -> Application:
     limits = PredictLimits(
         timeout_s=endpoint.request_timeout.total_seconds(),
         max_rows=endpoint.max_rows,
+        client_cache_control=endpoint.client_cache_control,
         evaluations=endpoint.max_evaluator_concurrency,
         evaluation_wait_s=endpoint.evaluator_wait.total_seconds(),
     )
@@ -132,7 +142,8 @@ def _application(manager: Manager, metrics: Metrics, admin: Admin, endpoint: End
 
     manager.listen(forget_removed)
     protocols = [registry.resolve("protocols", name)() for name in registry.names("protocols")]
-    return Application(predict, protocols, admin, AccessLog(endpoint.access_log, endpoint.access_log_sample))
+    explain = ExplainHandler(manager, registry.resolve("protocols", "eval")(), guard)
+    return Application(predict, protocols, explain, admin, AccessLog(endpoint.access_log, endpoint.access_log_sample))
 
 
 def _limits(endpoint: EndpointConfig) -> Http1Limits:

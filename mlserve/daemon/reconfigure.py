@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S: Final = 60.0
 MAX_BYTES: Final = 4 * 1024 * 1024
-NEEDS_RESTART: Final = ("endpoint", "tls", "global_batching", "metrics", "enable_mem_prof", "enable_cpu_prof")
+NEEDS_RESTART: Final = ("endpoint", "tls", "metrics", "enable_mem_prof", "enable_cpu_prof")
 """Sections whose changes are reported and left for the next start."""
 
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from mlserve.config.schema import ModelConfig
+from mlserve.contracts.cache_view import CacheView
 from mlserve.errors import MlserveError
 from mlserve.types import Interface, Predict, Signature
 
@@ -69,6 +70,7 @@ class Deployment:
         origin: Origin,
         interface: Interface,
         predict: Predict,
+        cache: CacheView,
         facts: Facts,
         close: Callable[[], Awaitable[None]],
     ) -> None:
@@ -77,6 +79,7 @@ class Deployment:
         self.origin = origin
         self.interface = interface
         self.predict = predict
+        self.cache = cache
         self.facts = facts
         self.state = State.SERVING
         self._close = close

@@ -21,6 +21,7 @@ from typing import Any
 
 from mlserve.config.schema import ModelConfig
 from mlserve.contracts.backend import Backend, LoadedModel, LoadOptions
+from mlserve.contracts.cache_view import CacheView
 from mlserve.errors import LoadError, SetupError
 from mlserve.serving.backend_choice import backend_for, backend_named
 from mlserve.serving.deployment import Deployment, Facts, Origin
@@ -55,6 +56,7 @@ class Assembled:
 
     predict: Predict
     close: Callable[[], Awaitable[None]]
+    cache: CacheView
     warnings: tuple[str, ...] = ()
 
 
@@ -116,6 +118,7 @@ class Loader:
             origin=origin,
             interface=version.interface,
             predict=assembled.predict,
+            cache=assembled.cache,
             facts=Facts(
                 backend=backend.name,
                 runtime=model.runtime,

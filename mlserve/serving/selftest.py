@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mlserve.config.schema import ModelConfig, TestConfig
 from mlserve.errors import InferenceFailed, LoadError, RequestError
-from mlserve.types import Context, InputField, Interface, Predict, Rows, Serving
+from mlserve.types import CacheUse, Context, InputField, Interface, Predict, Rows, Serving
 from mlserve.values import agrees, plain_row, rows_from_values
 
 MAX_TEST_ROWS: Final = 10_000
@@ -41,7 +41,7 @@ def _made_up(field: InputField, random: Random) -> Any:
 
 
 def sample_rows(interface: Interface, test: TestConfig | None, count: int) -> Rows:
-    """``count`` rows to warm up with: the configured test row repeated, or made-up ones, all of one shape."""
+    """One row ``count`` times: the configured test row, what it leaves out made up."""
     given = (test and test.single) or {}
     values = made_up_values(interface, given)
     if interface.serving is Serving.WHOLE:
@@ -58,7 +58,7 @@ async def self_test(config: ModelConfig, interface: Interface, predict: Predict,
     for case in _cases(test, interface):
         try:
             rows, batch = rows_from_values(interface, case.values, batch_size=case.batch_size, max_rows=MAX_TEST_ROWS)
-            answer = await predict(rows, Context(deadline=deadline, request_id="self-test"))
+            answer = await predict(rows, Context(deadline, request_id="self-test", cache=CacheUse.NO_STORE))
         except RequestError as error:
             raise LoadError(f"self-test {case.name}: {_in_words(error)}") from error
         if case.compared:

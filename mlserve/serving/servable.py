@@ -23,6 +23,7 @@ from mlserve.serving.events import Listener, ModelFailed, ModelLoaded, ModelReco
 from mlserve.serving.loader import Loader, origin_of, remove_copies
 from mlserve.serving.parts import Role, open_parts
 from mlserve.serving.turns import Turns
+from mlserve.serving.warming import warm
 from mlserve.sources.artifact import Artifact, Listing
 from mlserve.sources.settle import settled
 from mlserve.sources.source import Source
@@ -190,9 +191,22 @@ class Servable:
                     if self._config is not config:
                         raise _Reconfigured
                     copies.pop_all()  # they are the loader's now
-                    self._publish(await self._loader.load(origin, artifacts, self._retire))
+                    deployment = await self._loader.load(origin, artifacts, self._retire)
+                    await self._warm(deployment, config)
+                    self._publish(deployment)
         if self._config is config:
             self._seen = {role: artifact.listing for role, artifact in artifacts.items()}
+
+    async def _warm(self, deployment: Deployment, config: ModelConfig) -> None:
+        if self.deployment is None:
+            return
+        try:
+            warmed = await warm(deployment, self.deployment, config.reload)
+        except BaseException:
+            self._retire(deployment)
+            raise
+        if warmed:
+            logger.info("%s: warmed the new version with %d rows", config.id, warmed)
 
     async def _open_parts(self, config: ModelConfig) -> Mapping[Role, Source]:
         if self._parts_of is not config:

@@ -10,6 +10,7 @@ from mlserve.contracts.protocol import Protocol
 from mlserve.errors import RequestError
 from mlserve.observe.access import AccessLog, safe_request_id
 from mlserve.transport.admin import Admin
+from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.predict import PredictHandler
 from mlserve.transport.status import error_response
@@ -21,9 +22,15 @@ class Application:
     """The handler of every carrier (HTTP/1.1, later HTTP/2)."""
 
     def __init__(
-        self, predict: PredictHandler, protocols: Sequence[Protocol], admin: Admin, access_log: AccessLog
+        self,
+        predict: PredictHandler,
+        protocols: Sequence[Protocol],
+        explain: ExplainHandler,
+        admin: Admin,
+        access_log: AccessLog,
     ) -> None:
         self._predict = predict
+        self._explain = explain
         self._protocols = list(protocols)
         self._admin = admin
         self._access_log = access_log
@@ -34,7 +41,7 @@ class Application:
         request_id = request.headers.get(_ECHOED)
         if request_id:
             response = response.with_header(_ECHOED, safe_request_id(request_id))
-        if self._access_log.enabled:
+        if self._access_log.picks():
             self._access_log.write(
                 peer=request.peer,
                 method=request.method,
@@ -52,6 +59,9 @@ class Application:
             if model_id is not None:
                 return await self._predict(request, protocol, model_id)
         try:
+            explained = self._explain.match(request.path)
+            if explained is not None:
+                return self._explain(request, explained)
             return await self._admin(request)
         except RequestError as error:
             return error_response(error, monotonic() - request.received)

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from mlserve.contracts.protocol import Protocol
+from mlserve.contracts.protocol import Encoded, Protocol
 from mlserve.errors import BadRequest, DeadlineExceeded, RequestError, WrongMethod
 from mlserve.inference.failure import inference_failed
 from mlserve.observe.access import safe_request_id
-from mlserve.observe.metrics import Metrics, ModelMetrics
+from mlserve.observe.metrics import Metrics
+from mlserve.observe.model_metrics import ModelMetrics
 from mlserve.serving.manager import Manager
+from mlserve.transport.cache_control import cache_use
 from mlserve.transport.evaluators import Evaluators
 from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.status import error_response
-from mlserve.types import Context
+from mlserve.types import CacheUse, Context
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
+MAX_QUESTION_BYTES: Final = 2048
+"""Longer requests cost more to keep than to decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class PredictLimits:
 
     timeout_s: float
     max_rows: int
+    client_cache_control: bool = True
+    """False: request ``Cache-Control`` is ignored."""
     evaluations: int = 5000
     evaluation_wait_s: float = 0.05
 
@@ -64,24 +70,35 @@ class PredictHandler:
         if request.method not in protocol.methods:
             raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
         headers = request.headers
-        context = Context(
-            deadline=request.received + self._timeout_s(headers.get(TIMEOUT_HEADER)),
-            request_id=safe_request_id(headers.get("X-Request-Id", "")),
-        )
+        timeout, cache_control = headers.get(TIMEOUT_HEADER), headers.get("Cache-Control")
         with self._manager.acquire(model_id) as deployment:
             # Taken now: a request that ends after its model was removed must not bring that model's series back.
             metrics = self._model_metrics(model_id)
+            plain = timeout is None and cache_control is None and deployment.cache.not_cached is None
+            question = _question(request, protocol) if plain else None
+            if question is not None and (recording := deployment.cache.recall(question)):
+                metrics.rows.inc(1)
+                metrics.observe_lookup("memory", "hit", 1)
+                body = Encoded(recording.head, recording.tail).body(_microseconds_since(request.received))
+                return HttpResponse(200, body, protocol.content_type, _cache_header(_hit(recording.ttl_s)))
+            context = Context(
+                deadline=request.received + self._timeout_s(timeout),
+                request_id=safe_request_id(headers.get("X-Request-Id", "")),
+                cache=cache_use(cache_control) if self._limits.client_cache_control else CacheUse.NORMAL,
+            )
             call = protocol.decode(request, deployment.interface, max_rows=self._limits.max_rows)
             if monotonic() >= context.deadline:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             with await self._evaluators.slot(context.deadline):
                 answer = await deployment.predict(call.rows, context)
             encoded = protocol.encode(answer, call, deployment.interface)
+            if context.stored_as is not None and question is not None and encoded.timed and not encoded.non_finite:
+                deployment.cache.record(question, context.stored_as, encoded.head, encoded.tail)
         metrics.rows.inc(call.rows.count)
         if encoded.non_finite:
             metrics.non_finite.inc(encoded.non_finite)
-        service_time_us = int((monotonic() - request.received) * 1e6)
-        return HttpResponse(200, encoded.body(service_time_us), protocol.content_type)
+        body = encoded.body(_microseconds_since(request.received))
+        return HttpResponse(200, body, protocol.content_type, _cache_header(context.cache_status))
 
     def _model_metrics(self, model_id: str) -> ModelMetrics:
         metrics = self._of_model.get(model_id)
@@ -95,3 +112,28 @@ class PredictHandler:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
             raise BadRequest(f"{TIMEOUT_HEADER} must be a whole number of milliseconds above 0")
         return min(self._limits.timeout_s, int(text) / 1000)
+
+
+def _question(request: HttpRequest, protocol: Protocol) -> bytes | None:
+    """What requests of one model share when they ask the same; ``None`` for those too long to keep."""
+    if request.method == "POST":
+        question = b"%b\0%b" % (protocol.name.encode(), request.body)
+    else:
+        question = f"{protocol.name}\1{request.query}".encode("utf-8", "surrogateescape")
+    return question if len(question) <= MAX_QUESTION_BYTES else None
+
+
+def _microseconds_since(received: float) -> int:
+    return int((monotonic() - received) * 1e6)
+
+
+def _hit(ttl_s: float) -> str:
+    return f"memory; hit; ttl={int(ttl_s)}"
+
+
+_NO_HEADERS: Final[dict[str, str]] = {}
+
+
+def _cache_header(status: str) -> dict[str, str]:
+    """RFC 9211; nothing for a version that is not cached."""
+    return {"Cache-Status": status} if status else _NO_HEADERS

@@ -53,6 +53,7 @@ Connections: [{ID: c, URL: "redis://:secret@h"}]
             "Providers": ["cpu"],
             "Rows": True,
             "Required": True,
+            "Reload": {"WarmRows": 10_000, "WarmTimeMs": 5000},
             "PollInterval": 2_000_000_000,
             "MaxBytes": 16 * 1024**3,
         }

@@ -8,12 +8,15 @@ from typing import Any, cast
 from mlserve import errors, registry
 from mlserve.config.load import parse_config
 from mlserve.observe.metrics import Metrics
-from mlserve.transport.admin import READ, Access, Admin
+from mlserve.transport.access import Access, Guard
+from mlserve.transport.admin import READ, Admin
+from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.status import STATUS
 from mlserve.types import DType
 from tests.support.markdown import ROOT, code, rows_of
 
 PAGE = ROOT / "docs" / "api.md"
+EXPLAIN = "/v1/api/model/<id>/explain"
 
 ROUTES = {
     route: (tuple(methods.split(", ")), open_to)
@@ -25,19 +28,31 @@ ROUTES = {
 def test_every_fixed_route_has_a_row_that_says_who_may_ask() -> None:
     """An operator opens a port to the world by a table that is wrong."""
     loaded = parse_config("Models: [{ID: m, URL: m.onnx}]", place="c.yaml", environ={})
-    admin = Admin(cast("Any", None), Metrics(), loaded)
-    words = {Access.ANYONE: "all", Access.ALLOWED: "`AllowedSubnet`"}
+    admin = Admin(cast("Any", None), Metrics(), loaded, Guard(()))
+    words = {
+        Access.ANYONE: "all",
+        Access.ALLOWED: "`AllowedSubnet`",
+        Access.LOOPBACK: "`AllowedSubnet`, or this machine",
+    }
     documented = {route: row for route, row in ROUTES.items() if "<id>" not in route}
-    assert documented == {path: (READ, words[route.access]) for path, route in admin._routes.items()}
+    served = admin._routes | {f"{start}<name>": route for start, route in admin._below.items()}
+    assert documented == {path: (READ, words[route.access]) for path, route in served.items()}
 
 
 def test_every_protocol_has_a_row() -> None:
     protocols = [registry.resolve("protocols", name)() for name in registry.names("protocols")]
     templates = {route: methods for route, (methods, _) in ROUTES.items() if "<id>" in route}
+    del templates[EXPLAIN]
     for protocol in protocols:
         taken = [route for route in templates if protocol.match(route.replace("<id>", "m")) == "m"]
         assert [templates[route] for route in taken] == [protocol.methods]
     assert len(templates) == len(protocols)
+
+
+def test_explain_has_a_row() -> None:
+    """It shows what callers asked for: who may see that must be told."""
+    assert ExplainHandler.match(EXPLAIN.replace("<id>", "m")) == "m"
+    assert ROUTES[EXPLAIN] == (READ, "`AllowedSubnet`, or this machine")
 
 
 def test_every_error_has_a_row_with_its_status() -> None:
@@ -52,7 +67,7 @@ def test_every_error_has_a_row_with_its_status() -> None:
 
 def test_every_header_of_ours_has_a_row() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "mlserve" / "transport").glob("*.py"))
-    used = set(re.findall(r'"(X-[A-Za-z-]+|Retry-After|Allow)"', sources))
+    used = set(re.findall(r'"(X-[A-Za-z-]+|Retry-After|Allow|Cache-[A-Za-z]+)"', sources))
     documented = {*rows_of(PAGE, "Request header"), *rows_of(PAGE, "Response header")}
     assert used
     assert {f"`{name}`" for name in used} <= documented

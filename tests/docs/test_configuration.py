@@ -25,6 +25,7 @@ SECTIONS: dict[str, type[Section]] = {
     "Inputs": schema.InputConfig,
     "Outputs": schema.OutputConfig,
     "Test": schema.TestConfig,
+    "Reload": schema.ReloadConfig,
     "Batch": schema.BatchConfig,
     "TimeoutAdjustments": schema.TimeoutAdjustments,
     "Datastores": schema.DatastoreConfig,
@@ -42,7 +43,14 @@ KEYS = {
     heading: {code(row[0])[0]: row[1:] for row in rows} for heading, (head, *rows) in tables(PAGE) if head[0] == "Key"
 }
 
-READ_BY_THE_SCHEMA = {"write_timeout", "max_evaluator_wait", "max_evaluator_wait_ms", "platform", "mode"}
+READ_BY_THE_SCHEMA = {
+    "global_batching",
+    "write_timeout",
+    "max_evaluator_wait",
+    "max_evaluator_wait_ms",
+    "platform",
+    "mode",
+}
 """Keys that only the configuration itself acts on: a property uses them, or a check refuses them."""
 
 
@@ -94,7 +102,7 @@ def test_keys_without_effect_say_so_and_why(heading: str) -> None:
     assert marked == WITHOUT_EFFECT.get(SECTIONS[heading], {})
 
 
-@pytest.mark.parametrize("heading", ["Config", "Endpoint", "Models", "Batch", "TimeoutAdjustments"])
+@pytest.mark.parametrize("heading", ["Config", "Endpoint", "Models", "Reload", "Batch", "TimeoutAdjustments", "Cache"])
 def test_keys_that_nothing_reads_yet_say_so(heading: str) -> None:
     """A key that is accepted and does nothing is a promise that is not kept."""
     sources = (path for path in (ROOT / "mlserve").rglob("*.py") if path.parent.name != "config")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mlserve.config.schema import ModelConfig
+from mlserve.contracts.cache_view import CacheView
 from mlserve.serving.deployment import Deployment, Facts, Origin
 from mlserve.types import Context, DType, InputField, Interface, Predict, Rows, Serving, Signature, TensorSpec
 
@@ -42,6 +44,44 @@ async def double(asked: Rows, context: Context) -> Rows:
     return Rows({"y": asked.columns["x"] * 2}, asked.count)
 
 
+@dataclass
+class FakeView:
+    """Implements :class:`mlserve.contracts.cache_view.CacheView`: remembers what is recorded, and what it answers."""
+
+    not_cached: str | None = "it names no DataStore"
+    recordings: dict[bytes, Recorded] = field(default_factory=dict)
+    hot: Sequence[str] = ()
+    explained: list[Rows] = field(default_factory=list)
+    unkey: Callable[[Sequence[str]], Rows | None] = lambda keys: rows(x=[float(key) for key in keys]) if keys else None
+    asked_for: list[int] = field(default_factory=list)
+
+    def recall(self, request: bytes) -> Recorded | None:
+        return self.recordings.get(request)
+
+    def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
+        self.recordings[request] = Recorded(head, tail, 863.4)
+
+    def explain(self, rows: Rows) -> list[dict[str, object]]:
+        self.explained.append(rows)
+        return [{"key": "k", "segments": [], "tiers": {}} for _ in range(rows.count)]
+
+    def hot_keys(self, count: int) -> Sequence[str]:
+        self.asked_for.append(count)
+        return self.hot[:count]
+
+    def rows_of(self, keys: Sequence[str]) -> Rows | None:
+        return self.unkey(keys)
+
+
+@dataclass
+class Recorded:
+    """Implements :class:`mlserve.contracts.cache_view.Recording`."""
+
+    head: bytes
+    tail: bytes
+    ttl_s: float
+
+
 async def _nothing() -> None:
     """Closes a deployment that holds nothing."""
 
@@ -54,6 +94,7 @@ def deployment(
     generation: str = "0123456789abcdef" * 4,
     warnings: tuple[str, ...] = (),
     close: Callable[[], Awaitable[None]] = _nothing,
+    cache: CacheView | None = None,
 ) -> Deployment:
     """A version that serves ``predict``."""
     face = face or interface()
@@ -63,6 +104,7 @@ def deployment(
         origin=Origin(ModelConfig(id=model_id, url=f"{model_id}.onnx"), ()),
         interface=face,
         predict=predict,
+        cache=cache or FakeView(),
         facts=Facts(
             backend="fake",
             runtime="fake 1.0 (cpu)",

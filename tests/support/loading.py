@@ -12,6 +12,7 @@ import pytest
 
 from mlserve.config.schema import ModelConfig
 from mlserve.contracts.backend import LoadedModel, LoadOptions
+from mlserve.contracts.cache_view import CacheView
 from mlserve.inference.feed import Feed
 from mlserve.inference.runner import Runner
 from mlserve.serving import loader as loader_module
@@ -20,6 +21,7 @@ from mlserve.serving.loader import Assembled, Loader, Version
 from mlserve.serving.parts import Role
 from mlserve.serving.servable import Settings
 from mlserve.sources.source import Source
+from tests.support.deployments import FakeView
 from tests.support.models import PATIENCE_S, FakeModel
 from tests.support.sources import FakeSource, FakeWatch
 
@@ -76,6 +78,8 @@ class FakeAssembler:
         self.failures: list[BaseException] = []
         self.versions: list[Version] = []
         self.warnings: tuple[str, ...] = ()
+        self.view: Callable[[], CacheView] = FakeView
+        """Makes the next version's cache."""
         self.before: Action | None = None
         """Called in a thread before anything is assembled."""
 
@@ -87,7 +91,7 @@ class FakeAssembler:
             raise self.failures.pop(0)
         feed = Feed(version.model.signature, version.interface.serving)
         runner = Runner(version.config.id, version.model, feed, threads=1, max_queued_rows=100)
-        return Assembled(runner, runner.close, self.warnings)
+        return Assembled(runner, runner.close, self.view(), self.warnings)
 
 
 async def until(condition: Callable[[], bool]) -> None:

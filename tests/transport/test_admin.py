@@ -7,17 +7,37 @@ from typing import cast
 import pytest
 
 from mlserve.config.load import LoadedConfig
-from mlserve.config.schema import Config, ConnectionConfig, ModelConfig
+from mlserve.config.schema import Config, ConnectionConfig, DatastoreConfig, ModelConfig
 from mlserve.errors import Forbidden, UnknownRoute, WrongMethod
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.manager import Manager
+from mlserve.transport.access import Guard
 from mlserve.transport.admin import Admin
 from mlserve.transport.page.assets import PAGE
 from tests.support.deployments import deployment
 from tests.support.eval_requests import FakeManager, loaded_config, request, said
+from tests.support.exercised import FakeStats
 
 OPEN = (*PAGE, "/healthz", "/readyz")
-GUARDED = ("/metrics", "/v1/prometheus", "/v1/api/health", "/v1/api/models", "/v1/api/config", "/v1/api/config/")
+GMETRIC = (
+    "/v1/api/metric/operations",
+    "/v1/api/metric/operation/mPerf",
+    "/v1/api/metric/operation/mPerf/recent",
+    "/v1/api/metric/operation/mPerf/recent/count",
+    "/v1/api/metric/operation/mPerf/cumulative/eval.pct",
+    "/v1/api/metric/counters",
+    "/v1/api/metric/counter/mLogPerf_Done",
+)
+PROFILES = ("/v1/api/debug/pprof/profile", "/v1/api/debug/memprof")
+GUARDED = (
+    *GMETRIC,
+    "/metrics",
+    "/v1/prometheus",
+    "/v1/api/health",
+    "/v1/api/models",
+    "/v1/api/config",
+    "/v1/api/config/",
+)
 
 
 def loaded(*subnets: str) -> LoadedConfig:
@@ -26,7 +46,8 @@ def loaded(*subnets: str) -> LoadedConfig:
 
 def admin(manager: FakeManager | None = None, config: LoadedConfig | None = None) -> Admin:
     made = manager or FakeManager({"m": deployment()})
-    return Admin(cast("Manager", made), Metrics(), config or loaded())
+    shown = config or loaded()
+    return Admin(cast("Manager", made), Metrics(), shown, Guard(shown.config.allowed_subnet))
 
 
 class TestRouting:
@@ -78,17 +99,47 @@ class TestAllowedSubnet:
         """As in mly."""
         assert (await admin()(request(path, peer="8.8.8.8"))).status == 200
 
-    async def test_a_new_configuration_guards_from_then_on(self) -> None:
-        """Without a restart."""
-        made = admin()
-        made.configure(loaded("10.1."))
-        with pytest.raises(Forbidden):
-            await made(request("/metrics", peer="8.8.8.8"))
-
     async def test_strangers_learn_nothing_from_verbs(self) -> None:
         """The answer is the same whatever they send."""
         with pytest.raises(Forbidden):
             await admin(config=loaded("10.1."))(request("/metrics", method="POST", peer="8.8.8.8"))
+
+
+class TestProfiles:
+    """Those who may take one learn what runs here, and cost processor time."""
+
+    @pytest.mark.parametrize("path", PROFILES)
+    @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+    async def test_this_machine_may_ask_if_nobody_is_named(self, path: str, peer: str) -> None:
+        """The switch decides then, with a text that names it."""
+        with pytest.raises(UnknownRoute, match=r"Enable(CPU|Mem)Prof: true"):
+            await admin()(request(path, peer=peer))
+
+    @pytest.mark.parametrize("path", PROFILES)
+    async def test_others_may_not(self, path: str) -> None:
+        """Unlike metrics, which an empty list leaves open; and whether it is on is not told."""
+        for config in (Config(), Config(enable_cpu_prof=True, enable_mem_prof=True)):
+            with pytest.raises(Forbidden, match="this machine alone"):
+                await admin(config=loaded_config(config))(request(path, peer="8.8.8.8"))
+
+    @pytest.mark.parametrize("path", PROFILES)
+    async def test_once_peers_are_named_only_they_may(self, path: str) -> None:
+        """Loopback is no exception."""
+        made = admin(
+            config=loaded_config(Config(allowed_subnet=("10.1.",), enable_cpu_prof=True, enable_mem_prof=True))
+        )
+        assert (await made(request(path, method="HEAD", peer="10.1.2.3"))).status == 200
+        with pytest.raises(Forbidden):
+            await made(request(path, method="HEAD"))
+
+    async def test_a_snapshot_knows_the_caches_of_this_server(self) -> None:
+        """They are most of its memory, and bounded by the configuration."""
+        metrics = Metrics()
+        metrics.watch_datastore("hot", FakeStats(used_bytes=1 << 20))
+        config = loaded_config(Config(enable_mem_prof=True))
+        made = Admin(cast("Manager", FakeManager()), metrics, config, Guard(()))
+        response = await made(request("/v1/api/debug/memprof"))
+        assert b"hot" in response.body
 
 
 class TestReadiness:
@@ -160,6 +211,17 @@ async def test_the_configuration_is_shown_without_secrets(path: str) -> None:
 
 
 class TestMetrics:
+    async def test_the_same_numbers_as_mly_tells_them(self) -> None:
+        """With the datastores of the configuration that applies now."""
+        metrics = Metrics()
+        metrics.request("m", "eval", 200, 0.001)
+        made = Admin(cast("Manager", FakeManager()), metrics, loaded(), Guard(()))
+        assert (await made(request("/v1/api/metric/operation/mPerf/cumulative/count"))).body == b"1\n"
+        assert (await made(request("/v1/api/metric/operation/hot"))).body == b"null\n"
+        models = (ModelConfig(id="m", url="m.onnx", data_store="hot"),)
+        made.configure(loaded_config(Config(models=models, datastores=(DatastoreConfig(id="hot"),))))
+        assert said(await made(request("/v1/api/metric/operation/hot")))["Name"] == "hot"
+
     @pytest.mark.parametrize("path", ["/metrics", "/v1/prometheus"])
     async def test_as_prometheus_text(self, path: str) -> None:
         """What a scraper without preferences reads."""

@@ -11,8 +11,10 @@ from mlserve.observe.access import AccessLog
 from mlserve.observe.metrics import Metrics
 from mlserve.protocols.eval import EvalProtocol
 from mlserve.serving.manager import Manager
+from mlserve.transport.access import Guard
 from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
+from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.predict import PredictHandler, PredictLimits
 from tests.support.deployments import deployment
 from tests.support.eval_requests import EVAL, FakeManager, loaded_config, request, said
@@ -21,8 +23,10 @@ from tests.support.eval_requests import EVAL, FakeManager, loaded_config, reques
 def application(log: Literal["off", "all"] = "off") -> Application:
     manager, metrics = cast("Manager", FakeManager({"m": deployment()})), Metrics()
     predict = PredictHandler(manager, metrics, PredictLimits(30.0, 10))
-    admin = Admin(manager, metrics, loaded_config())
-    return Application(predict, [EvalProtocol()], admin, AccessLog(log, 1.0))
+    guard = Guard(())
+    admin = Admin(manager, metrics, loaded_config(), guard)
+    explain = ExplainHandler(manager, EvalProtocol(), guard)
+    return Application(predict, [EvalProtocol()], explain, admin, AccessLog(log, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,10 @@ def application(log: Literal["off", "all"] = "off") -> Application:
         ("/v1/api/model/a/b/eval", "GET", 404),
         ("/v1/api/model//eval", "GET", 404),
         (f"{EVAL}/", "GET", 404),
+        ("/v1/api/model/m/explain", "GET", 200),
+        ("/v1/api/model/m/explain", "POST", 405),
+        ("/v1/api/model/other/explain", "GET", 404),
+        ("/v1/api/model//explain", "GET", 404),
         ("/healthz", "GET", 200),
         ("/healthz", "POST", 405),
         ("/nowhere", "GET", 404),

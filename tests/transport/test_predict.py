@@ -10,10 +10,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from mlserve.contracts.protocol import Call, Encoded
 from mlserve.errors import (
     BadRequest,
     DeadlineExceeded,
     InferenceFailed,
+    NotCached,
     NotReady,
     Overloaded,
     RequestError,
@@ -25,8 +27,8 @@ from mlserve.serving.events import ModelLoaded, ModelRemoved
 from mlserve.serving.manager import Manager
 from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.predict import PredictHandler, PredictLimits
-from mlserve.types import Context, DType, Rows, TensorSpec
-from tests.support.deployments import deployment, double, interface
+from mlserve.types import CacheUse, Context, DType, Interface, Rows, TensorSpec
+from tests.support.deployments import FakeView, deployment, double, interface
 from tests.support.eval_requests import FakeManager, request, said
 
 PROTOCOL = EvalProtocol()
@@ -314,9 +316,9 @@ class TestCallers:
         counts: list[int] = []
 
         class Watching(EvalProtocol):
-            def encode(self, *arguments: Any, **named: Any) -> bytes:
+            def encode(self, answer: Rows, call: Call, interface: Interface) -> Encoded:
                 counts.append(made.callers)
-                return super().encode(*arguments, **named)
+                return super().encode(answer, call, interface)
 
         made = deployment()
         await Port(made).handler(request(query="x=1"), Watching(), "m")
@@ -335,3 +337,131 @@ async def test_outputs_are_those_of_the_version_that_answered() -> None:
     port.manager.deployments["m"] = deployment(predict)
     body = said(await port(request(query="x=1")))
     assert (body["dictHash"], body["data"]) == (7, {"y": 2})
+
+
+class Cached:
+    """A port over one model whose chain says what the cache did; ``seen`` are the contexts of its requests."""
+
+    def __init__(self, status: str = "memory; hit; ttl=5", key: bytes | None = b"key", **limits: Any) -> None:
+        self.view = FakeView(not_cached=None)
+        self.seen: list[Context] = []
+        self.status = status
+        self.key = key
+        self.port = Port(
+            deployment(self._predict, cache=self.view), limits=PredictLimits(timeout_s=30.0, max_rows=4, **limits)
+        )
+
+    async def _predict(self, asked: Rows, context: Context) -> Rows:
+        self.seen.append(context)
+        context.cache_status = self.status
+        context.stored_as = self.key
+        return await double(asked, context)
+
+
+class TestCaching:
+    async def test_the_answer_says_how_the_cache_took_part(self) -> None:
+        """RFC 9211, in the chain's words."""
+        cached = Cached("mlserve; fwd=miss; stored", None)
+        assert (await cached.port(request(query="x=1"))).headers == {"Cache-Status": "mlserve; fwd=miss; stored"}
+
+    async def test_a_version_that_is_not_cached_says_nothing(self) -> None:
+        assert "Cache-Status" not in (await Port()(request(query="x=1"))).headers
+
+    @pytest.mark.parametrize("asked", [{"query": "x=1"}, {"body": {"x": 1}}])
+    async def test_a_hit_is_recorded_and_then_answered_without_decoding(self, asked: dict[str, Any]) -> None:
+        """The same body but for its service time, counted as any other."""
+        cached = Cached()
+        first = await cached.port(request(**asked))
+        again = await cached.port(request(**asked, age_s=2.0))
+        assert len(cached.seen) == 1
+        assert said(first)["data"] == said(again)["data"] == {"y": 2}
+        assert said(first).keys() == said(again).keys()
+        assert said(again)["serviceTimeMcs"] >= 2_000_000
+        assert again.content_type == "application/json"
+        assert again.headers == {"Cache-Status": "memory; hit; ttl=863"}
+        assert cached.port.requests(200) == 2
+        assert cached.port.sample("mlserve_rows_total", model="m") == 2
+        labels = {"model": "m", "tier": "memory", "result": "hit"}
+        assert cached.port.sample("mlserve_cache_lookups_total", **labels) == 1  # the fake chain observes nothing
+
+    async def test_a_miss_is_not_recorded(self) -> None:
+        """Nobody may ever ask again."""
+        cached = Cached("mlserve; fwd=miss; stored", None)
+        await cached.port(request(query="x=1"))
+        assert cached.view.recordings == {}
+
+    async def test_requests_that_mean_other_things_are_kept_apart(self) -> None:
+        """A body that reads like a query is another question; a HEAD is the question of its GET."""
+        cached = Cached()
+        await cached.port(request(query="x=1"))
+        await cached.port(request(query="x=2"))
+        assert said(await cached.port(request(query="x=2")))["data"] == {"y": 4}
+        assert (await cached.port(request(body=b"x=1"))).status == 400
+        await cached.port(request(query="x=1", method="HEAD"))
+        assert len(cached.seen) == 2
+        assert len(cached.view.recordings) == 2
+
+    async def test_other_protocols_have_recordings_of_their_own(self) -> None:
+        """Their bodies look different."""
+
+        class Other(EvalProtocol):
+            name = "other"
+
+        cached = Cached()
+        await cached.port(request(query="x=1"))
+        await cached.port.handler(request(query="x=1"), Other(), "m")
+        assert len(cached.seen) == 2
+
+    async def test_long_requests_are_not_kept(self) -> None:
+        """They cost more to keep than to decode."""
+        cached = Cached()
+        for asked in (request(query="x=1&" + "z" * 4096), request(body=b'{"x":1' + b" " * 4096 + b"}")):
+            assert (await cached.port(asked)).status == 200
+        assert cached.view.recordings == {}
+
+    @pytest.mark.parametrize("headers", [{"X-Request-Timeout-Ms": "9000"}, {"Cache-Control": "no-cache"}])
+    async def test_requests_with_wishes_go_the_whole_way(self, headers: dict[str, str]) -> None:
+        """What was recorded knows nothing of them."""
+        cached = Cached()
+        await cached.port(request(query="x=1"))
+        response = await cached.port(request(query="x=1", headers=headers))
+        assert len(cached.seen) == 2
+        assert response.headers["Cache-Status"] == "memory; hit; ttl=5"
+
+    async def test_a_deadline_of_the_caller_s_is_still_read(self) -> None:
+        """A wrong one is refused although the answer is at hand."""
+        cached = Cached()
+        await cached.port(request(query="x=1"))
+        assert (await cached.port(request(query="x=1", headers={"X-Request-Timeout-Ms": "soon"}))).status == 400
+        late = await cached.port(request(query="x=1", headers={"X-Request-Timeout-Ms": "10"}, age_s=1.0))
+        assert late.status == 504
+
+    async def test_numbers_that_json_cannot_hold_are_counted_each_time(self) -> None:
+        """So such an answer is not recorded."""
+        cached = Cached()
+
+        async def predict(asked: Rows, context: Context) -> Rows:
+            context.stored_as = b"key"
+            return Rows({"y": np.asarray([np.nan], np.float32)}, 1)
+
+        port = Port(deployment(predict, cache=cached.view))
+        for _ in range(2):
+            await port(request(query="x=1"))
+        assert port.sample("mlserve_non_finite_outputs_total", model="m") == 2
+        assert cached.view.recordings == {}
+
+    @pytest.mark.parametrize(
+        ("header", "use"),
+        [("no-store", CacheUse.NO_STORE), ("no-cache", CacheUse.NO_CACHE), ("only-if-cached", CacheUse.ONLY_IF_CACHED)],
+    )
+    async def test_callers_say_how_the_cache_is_to_take_part(self, header: str, use: CacheUse) -> None:
+        """Unless the operator does not let them."""
+        cached, deaf = Cached(), Cached(client_cache_control=False)
+        for made in (cached, deaf):
+            assert (await made.port(request(query="x=1", headers={"Cache-Control": header}))).status == 200
+        assert cached.seen[0].cache is use
+        assert deaf.seen[0].cache is CacheUse.NORMAL
+
+    async def test_only_if_cached_on_a_miss_is_504(self) -> None:
+        response = await Port(failing(NotCached("1 of 1 rows are not cached")))(request(query="x=1"))
+        assert (response.status, said(response)["code"]) == (504, "not_cached")
