@@ -7,8 +7,9 @@ Where two readers of one request could disagree about where it ends or what it n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -63,7 +64,7 @@ def read_head(message: RawRequestMessage, max_body_bytes: int) -> Head:
         raise BadRequest("the request's version is not one this port speaks: send HTTP/1.1 or HTTP/1.0")
     if message.method not in METHODS:
         raise WrongMethod(f"this server does not answer that method: it knows {', '.join(METHODS)}", allow=METHODS)
-    _check_host(headers.getall("Host", []), required=http11)
+    _check_host(headers.getall("Host", ()), required=http11)
     length = _body_length(message, max_body_bytes, http11=http11)
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedEncoding("request bodies are read as they are: send this one without Content-Encoding")
@@ -71,24 +72,21 @@ def read_head(message: RawRequestMessage, max_body_bytes: int) -> Head:
     if expect is not None and expect.lower() != "100-continue":
         raise ExpectationFailed("Expect holds something other than 100-continue: send the request without it")
     path, query = split_target(message.path)
-    return Head(
-        method=message.method,
-        path=path,
-        query=query,
-        headers=headers,
-        length=length,
-        # A parser that saw an upgrade takes what follows for another protocol, so it cannot read a second request.
-        keep_alive=not message.should_close and not message.upgrade,
-        http10=not http11,
-        expects_continue=expect is not None and http11,
-    )
+    # A parser that saw an upgrade takes what follows for another protocol, so it cannot read a second request.
+    keep_alive = not message.should_close and not message.upgrade
+    return Head(message.method, path, query, headers, length, keep_alive, not http11, expect is not None and http11)
 
 
-def _check_host(hosts: list[str], *, required: bool) -> None:
+def _check_host(hosts: Sequence[str], *, required: bool) -> None:
     if len(hosts) > 1 or (required and not hosts):
         raise BadRequest(f"a request needs exactly one Host header, this one has {len(hosts)}")
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not _is_host(hosts[0]):
         raise BadRequest("the Host header holds characters that no host name or address has")
+
+
+@lru_cache(maxsize=64)  # most clients of a server call it by one name
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
 
 
 def _body_length(message: RawRequestMessage, max_body_bytes: int, *, http11: bool) -> int:
