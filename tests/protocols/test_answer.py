@@ -167,7 +167,7 @@ def answers(draw: st.DrawFn) -> Rows:
     return Rows(columns, count)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(answers(), st.sampled_from([Serving.ROWS, Serving.WHOLE]))
 def test_a_batch_says_of_each_row_what_that_row_alone_says(answer: Rows, serving: Serving) -> None:
     """One row, a batch, plain and odd values are printed by different ways, whose bytes must not differ."""

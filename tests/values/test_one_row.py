@@ -42,7 +42,7 @@ def outcome(interface: Interface, values: dict[str, Any], *, short: bool) -> obj
     return columns, found.count, batch
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(
     st.sampled_from(INPUTS),
     st.sampled_from([(), (), (2,), (None, 1), None]),
@@ -61,7 +61,7 @@ def test_both_ways_say_the_same(
         assert outcome(interface, values, short=True) == outcome(interface, values, short=False)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from([dtype for dtype in INPUTS if dtype.is_float]), st.floats() | st.integers())
 def test_numbers_round_as_in_a_batch(dtype: DType, value: float) -> None:
     interface = Interface((InputField("v", dtype, ()),), None, Serving.ROWS)
