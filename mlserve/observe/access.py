@@ -35,8 +35,6 @@ class AccessLog:
         """Whether this request is in the sample."""
         return self._share > 0 and self._draw() < self._share
 
-    enabled = property(picks)
-
     def write(
         self, *, peer: str, method: str, path: str, status: int, seconds: float, size: int, request_id: str
     ) -> None:
