@@ -182,6 +182,15 @@ def test_models_come_and_go_in_the_configurations_order(browser: Browser, canned
     assert browser.run("return document.getElementById('news').textContent") == "a is gone. z: Serving"
 
 
+def test_a_link_that_is_broken_opens_nothing(browser: Browser, canned: tuple[Canned, str]) -> None:
+    """The page comes all the same."""
+    state, url = canned
+    state.model()
+    browser.open(f"{url}/#%E0%")
+    browser.wait_for(lambda: browser.text("#summary") == "The model serves.")
+    assert browser.text(".panel") == ""
+
+
 WATCH_TIMERS = """
 window.timers = new Set();
 const { setTimeout: set, clearTimeout: clear } = window;

@@ -56,7 +56,7 @@ function show({ version, clockSeconds, models }) {
 function add(id) {
   const card = new Card(id);
   cards.set(id, card);
-  if (decodeURIComponent(location.hash.slice(1)) === id) card.open(true);
+  if (location.hash === `#${encodeURIComponent(id)}`) card.open(true);
   return card;
 }
 
