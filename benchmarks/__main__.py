@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import batch, cache_memory, codecs, http, memory, observe, reload, start, tensorflow
+from benchmarks import batch, cache_memory, codecs, http, memory, observe, reload, start, tensorflow, warming
 from benchmarks.figure import Figure, table
 from benchmarks.machine import describe
 from mlserve.errors import MissingPackage
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "batch": batch.measure,
     "reload": reload.measure,
     "tensorflow": tensorflow.measure,
+    "warming": warming.measure,
 }
 
 

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -170,6 +170,63 @@ def test_concurrent_callers_of_one_cold_row_share_a_run(tmp_path: Path) -> None:
         assert [answer.body["data"] for answer in answers] == [{"y": 10}] * 20
         assert sum(answer.cache == "mlserve; fwd=miss; stored" for answer in answers) == 1
         assert runs_of(daemon, "m") == before + 1
+
+
+class Asking:
+    """Asks one row of a model again and again from a thread, and keeps every answer."""
+
+    def __init__(self, daemon: Daemon, model: str) -> None:
+        self._daemon = daemon
+        self._model = model
+        self._enough = threading.Event()
+        self.answers: list[Answer] = []
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._enough.is_set():
+            self.answers.append(ask(self._daemon, self._model, "x=1"))
+
+
+@pytest.mark.parametrize(
+    ("store", "after"),
+    [
+        ("Datastores: [{ID: d, Cache: {SizeMB: 16}}]", "memory; hit; ttl="),
+        ("Datastores: [{ID: d, Cache: {SizeMB: 8}, TimeToLiveMs: 20000}]", "memory; hit; ttl="),
+        ("Datastores: [{ID: d, Cache: {SizeMB: 8}, Disabled: true}]", None),
+        ("Datastores: [{ID: d}]", None),
+        ("GlobalBatching: {MaxBatchSize: 2}\nDatastores: [{ID: d, Cache: {SizeMB: 8}}]", "memory; hit; ttl="),
+    ],
+    ids=["another size", "another life", "switched off", "no memory", "other batches"],
+)
+def test_a_changed_configuration_applies_while_callers_are_answered(
+    tmp_path: Path, store: str, after: str | None
+) -> None:
+    """Without a restart, and without a request that fails or gets another answer."""
+    (tmp_path / "_SUCCESS").touch()
+    write_version(tmp_path / "m.onnx", 1)
+    config = tmp_path / "config.yaml"
+    models = "Models: [{ID: m, URL: m.onnx, DataStore: d}]\n"
+    config.write_text(models + "Datastores: [{ID: d, Cache: {SizeMB: 8}}]\n")
+    with running(config) as daemon, Asking(daemon, "m") as asking:
+        since = len(daemon.log)
+        staged = tmp_path / "staged.yaml"
+        staged.write_text(models + store + "\n")
+        staged.replace(config)
+        daemon.wait_for_log("m replaced", since=since)
+        seen = len(asking.answers) + 3
+        daemon.wait_until(lambda: len(asking.answers) > seen)
+    assert {answer.status for answer in asking.answers} == {200}
+    assert {answer.body["data"]["a"] for answer in asking.answers} == {2}
+    last = asking.answers[-1].cache
+    assert last is None if after is None else (last or "").startswith(after)
 
 
 def test_a_swap_is_gentle(tmp_path: Path) -> None:
