@@ -93,7 +93,9 @@ class Assembler:
         owned.push_async_callback(runner.close)
 
         if policy is not None:
-            batcher = Batcher(config.id, predict, policy, observe_queue=metrics.observe_queue)
+            batcher = Batcher(
+                config.id, predict, policy, observe_queue=metrics.observe_queue, on_queued=metrics.pending_rows.inc
+            )
             owned.push_async_callback(batcher.close)
             predict = batcher
         admission = Admission(

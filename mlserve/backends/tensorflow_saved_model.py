@@ -78,6 +78,8 @@ def _read(folder: Path) -> Any:
         raise LoadError(
             f"{folder.name} is no SavedModel: there is neither saved_model.pb nor saved_model.pbtxt"
         ) from error
+    except NotADirectoryError as error:
+        raise LoadError(f"{folder.name} is a file; a SavedModel is a folder with saved_model.pb in it") from error
     except OSError as error:
         raise LoadError(f"{file.name} cannot be read: {error.strerror}") from error
     if not model.meta_graphs:

@@ -39,12 +39,14 @@ class Batcher:
         policy: BatchPolicy,
         *,
         observe_queue: QueueObserver = lambda seconds: None,
+        on_queued: Callable[[int], None] = lambda change: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model_id = model_id
         self._predict = predict
         self._policy = policy
         self._observe_queue = observe_queue
+        self._on_queued = on_queued
         self._clock = clock
         self._lines: dict[Hashable, Line] = {}
         self._queued_rows = 0
@@ -55,7 +57,7 @@ class Batcher:
 
     @property
     def queued_rows(self) -> int:
-        """Rows that wait for a run."""
+        """Rows that wait for a run; ``on_queued`` is told of each change."""
         return self._queued_rows
 
     async def __call__(self, rows: Rows, context: Context) -> Rows:
@@ -78,7 +80,7 @@ class Batcher:
         waiting = [Piece(piece, request, index) for index, piece in enumerate(pieces)]
         for piece in waiting:
             line.add(piece)
-        self._queued_rows += rows.count
+        self._queue(rows.count)
         self._schedule()
         timer = loop.call_at(context.deadline, self._expire, request)
         try:
@@ -100,9 +102,13 @@ class Batcher:
             for piece in line.pieces:
                 piece.request.fail(NotReady(f"{self._model_id} is closing"))
         self._lines.clear()
-        self._queued_rows = 0
+        self._queue(-self._queued_rows)
         if self._runs:
             await asyncio.wait(self._runs)
+
+    def _queue(self, change: int) -> None:
+        self._queued_rows += change
+        self._on_queued(change)
 
     def _split(self, rows: Rows) -> Sequence[Rows]:
         size = self._policy.max_rows
@@ -129,7 +135,7 @@ class Batcher:
 
     def _take_out(self, line: Line, piece: Piece) -> None:
         if line.remove(piece):
-            self._queued_rows -= piece.rows.count
+            self._queue(-piece.rows.count)
             if not line.pieces:
                 del self._lines[line.kind]
 

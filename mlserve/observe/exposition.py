@@ -102,7 +102,7 @@ def _rows(models: Iterable[ModelMetrics]) -> Iterator[Metric]:
     )
     yield _gauge(
         "mlserve_pending_rows",
-        "Rows that wait for a thread or run in one.",
+        "Rows that wait for a run or are in one.",
         ["model"],
         (([model.model_id], model.pending_rows.value) for model in models),
     )

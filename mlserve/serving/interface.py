@@ -43,6 +43,9 @@ def settings_without_effect(signature: Signature, config: ModelConfig) -> Iterat
             yield f"{member} names {name!r}, which Inputs does not list and the model does not take: no effect"
     for entry in config.inputs:
         spec = specs.get(entry.name)
+        near = _nearest(entry.name, sorted(specs.keys() - listed)) if spec is None else ""
+        if near:
+            yield f"input {entry.name!r} is not one of the model's: callers must send it, and nothing reads it{near}"
         if spec is not None and entry.dtype not in (None, spec.dtype):
             yield f"DataType {entry.data_type} of input {entry.name!r} has no effect: the model takes {spec.dtype}"
     if config.transformer and config.outputs:

@@ -60,9 +60,10 @@ async def test_rows_of_one_step_share_a_run() -> None:
 
 
 async def test_rows_that_arrive_during_a_run_form_the_next() -> None:
-    """A busy runner is what fills batches."""
+    """A busy runner is what fills batches, and whoever counts the line is told of each row that comes and goes."""
     predict = HeldPredict()
-    batcher = Batcher("m", predict, policy())
+    changes: list[int] = []
+    batcher = Batcher("m", predict, policy(), on_queued=changes.append)
     first = ask(batcher, 1)
     await predict.arrived(1)
     later = []
@@ -74,6 +75,7 @@ async def test_rows_that_arrive_during_a_run_form_the_next() -> None:
     predict.runs[0].finish()
     await predict.arrived(2)
     assert batcher.queued_rows == 0
+    assert (max(changes), sum(changes)) == (1, 0)
     predict.runs[1].finish()
     assert predict.xs == [[1], [2, 3, 4]]
     assert [ys(answer) for answer in await asyncio.gather(first, *later)] == [[2], [4], [6], [8]]

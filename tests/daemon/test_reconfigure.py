@@ -129,7 +129,6 @@ async def test_a_file_that_vanishes_and_comes_back(stage: Stage, caplog: pytest.
     [
         ("Endpoint: {Port: 1}\n", "Endpoint"),
         ("TLS: {CertFile: a, KeyFile: b}\n", "TLS"),
-        ("GlobalBatching: {MaxBatchSize: 3}\n", "GlobalBatching"),
         ("Metrics: {Prometheus: {}}\n", "Metrics"),
         ("EnableMemProf: true\n", "EnableMemProf"),
         ("EnableCPUProf: true\n", "EnableCPUProf"),

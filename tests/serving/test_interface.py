@@ -252,3 +252,13 @@ def test_settings_without_effect_are_told(members: dict[str, Any], lines: list[s
     assert len(found) == len(lines)
     for line, words in zip(found, lines, strict=True):
         assert re.search(words, line), line
+
+
+def test_an_input_that_looks_like_a_slip_is_told() -> None:
+    """A misspelt name would quietly become an input that callers must send and nothing reads."""
+    (line,) = settings_without_effect(
+        Signature((TensorSpec("image", DType.FLOAT32, (None, 8)),), ()), config(inputs=({"name": "imag"},))
+    )
+    assert "'imag' is not one of the model's" in line
+    assert "did you mean 'image'?" in line
+    assert list(settings_without_effect(STRINGS, config(inputs=({"name": "aux"},)))) == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from mlserve.serving.events import ModelFailed, ModelLoaded, ModelRecovered
 from mlserve.serving.servable import MAX_DRAINING, Servable
 from mlserve.serving.turns import Turns
 from mlserve.sources.watch import FolderWatch
-from tests.support.deployments import context, rows
+from mlserve.types import Array
+from tests.support.deployments import FakeView, context, rows
 from tests.support.loading import Stage, model_config, until
 from tests.support.models import FakeModel, Gate
 
@@ -434,3 +436,60 @@ async def test_a_version_that_does_not_close_cleanly_is_told(stage: Stage, caplo
         await closed(first)
     assert caplog.text.count("did not close cleanly") == 2
     assert "device busy" in caplog.text
+
+
+def warmable() -> FakeView:
+    """A cache with three hot rows, each another power of ten."""
+    return FakeView(not_cached=None, hot=["10.0", "100.0", "1000.0"])
+
+
+async def test_a_new_version_is_warmed_before_it_is_published(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """The swap would send all traffic to the model at once; the old version serves meanwhile."""
+    caplog.set_level(logging.INFO, "mlserve")
+    source = stage.source()
+    stage.assembler.view = warmable
+    async with running(stage) as servable:
+        first = await stage.event(ModelLoaded)
+        assert stage.backend.models[0].calls == []
+        with Gate() as gate:
+            stage.backend.make = lambda: FakeModel(gate)
+            source.write("2")
+            await asyncio.to_thread(gate.wait_for_arrival)
+            assert servable.acquire() is first.deployment
+            gate.open()
+            second = await stage.event(ModelLoaded)
+        assert second.replaced is first.deployment
+        assert [call["x"].tolist() for call in stage.backend.models[1].calls] == [[10, 100, 1000]]
+        assert "m: warmed the new version with 3 rows" in caplog.text
+        await closed(first.deployment)
+
+
+async def test_a_version_that_cannot_be_warmed_is_published_all_the_same(stage: Stage) -> None:
+    """Warm rows are a kindness, not a condition."""
+    source = stage.source()
+    stage.assembler.view = warmable
+    async with running(stage):
+        first = await stage.event(ModelLoaded)
+
+        def broken(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            raise ValueError("no such row")
+
+        stage.backend.make = lambda: FakeModel(broken)
+        source.write("2")
+        assert (await stage.event(ModelLoaded)).replaced is first.deployment
+        await closed(first.deployment)
+
+
+async def test_a_stop_during_the_warm_up_leaves_nothing(stage: Stage) -> None:
+    """The version that was being warmed is closed too, after its run."""
+    source = stage.source()
+    stage.assembler.view = warmable
+    gate = Gate()
+    async with running(stage) as servable:
+        first = await stage.event(ModelLoaded)
+        stage.backend.make = lambda: FakeModel(gate)
+        source.write("2")
+        await asyncio.to_thread(gate.wait_for_arrival)
+        assert servable.deployment is first.deployment
+        asyncio.get_running_loop().call_later(0.05, gate.open)
+    assert stage.events.empty()
