@@ -454,6 +454,7 @@ async def test_a_new_version_is_warmed_before_it_is_published(stage: Stage, capl
         with Gate() as gate:
             stage.backend.make = lambda: FakeModel(gate)
             source.write("2")
+            stage.watch.tell()
             await asyncio.to_thread(gate.wait_for_arrival)
             assert servable.acquire() is first.deployment
             gate.open()
@@ -476,6 +477,7 @@ async def test_a_version_that_cannot_be_warmed_is_published_all_the_same(stage: 
 
         stage.backend.make = lambda: FakeModel(broken)
         source.write("2")
+        stage.watch.tell()
         assert (await stage.event(ModelLoaded)).replaced is first.deployment
         await closed(first.deployment)
 
@@ -489,6 +491,7 @@ async def test_a_stop_during_the_warm_up_leaves_nothing(stage: Stage) -> None:
         first = await stage.event(ModelLoaded)
         stage.backend.make = lambda: FakeModel(gate)
         source.write("2")
+        stage.watch.tell()
         await asyncio.to_thread(gate.wait_for_arrival)
         assert servable.deployment is first.deployment
         asyncio.get_running_loop().call_later(0.05, gate.open)
