@@ -104,6 +104,7 @@ def _runs_on(deployment: Deployment) -> str:
         (
             facts.runtime,
             SERVED_BRIEFLY[deployment.interface.serving],
+            "cached" if deployment.cache.not_cached is None else f"not cached: {deployment.cache.not_cached}",
             f"generation {deployment.generation[:12]}",
             f"loaded in {facts.load_seconds:.2f} s",
         )
