@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 from time import monotonic
-from typing import Final
+from typing import ClassVar, Final
 
 SHARD_BYTES: Final = 4 * 1024 * 1024
 """A shard is about this large, so that entries of a megabyte still find room; of a large store they grow instead."""
@@ -34,6 +34,9 @@ class MemoryStore:
     space, ``expired`` those that :meth:`get` found too old. It has ``shards`` of ``shard_bytes``, and no entry may be
     larger than one.
     """
+
+    name: ClassVar[str] = "memory"
+    """The same as in the registry."""
 
     def __init__(self, size_bytes: int, *, clock: Callable[[], float] = monotonic) -> None:
         self.evictions = 0
