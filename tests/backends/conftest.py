@@ -28,16 +28,13 @@ def lenient() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mly_models() -> Path | None:
-    """The SavedModels that viant/mly ships, saved by TensorFlow 2.4, where this checkout has them beside it."""
-    folder = Path(__file__).parents[2].parent / "shared" / "models"
-    return folder if folder.is_dir() else None
+def mly_models() -> Path:
+    """The SavedModels that viant/mly ships, saved by TensorFlow 2.4."""
+    return Path(__file__).parents[1] / "data" / "mly"
 
 
 @pytest.fixture(scope="session")
-def expected(mly_models: Path | None) -> list[dict[str, Any]]:
-    """Requests and answers of those models; none without them."""
-    if mly_models is None:
-        return []
+def expected(mly_models: Path) -> list[dict[str, Any]]:
+    """Requests and answers of those models."""
     cases: list[dict[str, Any]] = json.loads((mly_models / "expected.json").read_text(encoding="utf-8"))
     return cases

@@ -40,9 +40,9 @@ def columns(loaded: Any, request: dict[str, Any]) -> dict[str, Any]:
     return arrays
 
 
-def test_models_saved_by_tensorflow_2_4(mly_models: Path | None, expected: list[dict[str, Any]]) -> None:
+def test_models_saved_by_tensorflow_2_4(mly_models: Path, expected: list[dict[str, Any]]) -> None:
     """Users of mly could not bring their models."""
-    loaded = {} if mly_models is None else {key: load(mly_models / "mly" / name) for key, name in FOLDERS.items()}
+    loaded = {key: load(mly_models / name) for key, name in FOLDERS.items()}
     for case in expected:
         model, data = loaded[case["model"]], case["data"]
         answers = [row["expand"] for row in (data if isinstance(data, list) else [data])]

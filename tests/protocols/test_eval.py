@@ -296,7 +296,7 @@ def test_numbers_that_json_cannot_say_are_counted() -> None:
 
 def test_the_requests_of_expected_json_are_taken() -> None:
     """Every request there, and its answer's numbers, as the real models will meet them."""
-    cases = json.loads(EXPECTED.read_text()) if EXPECTED.is_file() else [INLINE_CASE]
+    cases = json.loads(EXPECTED.read_text())
     text, number = DType.STRING, DType.FLOAT32
     faces = {"sli": (("sa", text), ("sl", text)), "fli": (("fl", number), ("sl", text))}
     faces["slf"] = faces["sli"]
@@ -311,9 +311,4 @@ def test_the_requests_of_expected_json_are_taken() -> None:
         assert json.loads(encoded(answer, batch=call.batch, interface=face))["data"] == case["data"]
 
 
-EXPECTED = Path(__file__).parents[3] / "shared" / "models" / "expected.json"
-INLINE_CASE = {
-    "model": "slf",
-    "request": {"batch_size": 2, "sa": ["a", "b"], "sl": ["b"]},
-    "data": [{"expand": 2.857143}, {"expand": 2.2857144}],
-}
+EXPECTED = Path(__file__).parents[1] / "data" / "mly" / "expected.json"
