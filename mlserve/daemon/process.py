@@ -21,6 +21,7 @@ from mlserve import registry
 from mlserve.cache.datastores import Datastores
 from mlserve.config.load import LoadedConfig, resolve_url
 from mlserve.config.schema import EndpointConfig
+from mlserve.daemon.heap import freeze_heap
 from mlserve.daemon.hint import example_command
 from mlserve.daemon.models import open_manager, open_watch
 from mlserve.daemon.reconfigure import ConfigKeeper
@@ -103,6 +104,7 @@ async def _until_stopped(manager: Manager, options: ServeOptions, stop: asyncio.
             if options.strict and failed:
                 logger.error("--strict: %s did not load", ", ".join(failed))
                 return 1
+            freeze_heap()
             _say_ready(manager, base_url)
             await stop.wait()
     return 0
