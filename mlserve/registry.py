@@ -21,7 +21,12 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "eval": "mlserve.protocols.eval:EvalProtocol",
     },
     "stores": {
+        "aerospike": "mlserve.stores.aerospike:AerospikeStore",
+        "lmdb": "mlserve.stores.lmdb:LmdbStore",
         "memory": "mlserve.stores.memory:MemoryStore",
+        "redis": "mlserve.stores.redis:RedisStore",
+        "rediss": "mlserve.stores.redis:RedisStore",
+        "unix": "mlserve.stores.redis:RedisStore",
     },
 }
 

@@ -6,9 +6,10 @@ cache and batcher are wrappers of that type; a backend's runner is its innermost
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import numpy as np
@@ -114,13 +115,65 @@ class Missing:
 MISSING = Missing()
 
 
+UNKNOWN_WORD = "[UNK]"
+UNKNOWN_NUMBER = 0
+
+
+class Vocabulary:
+    """The values of an input that a model tells apart; it answers alike to all others, and to their sentinel.
+
+    The sentinel is :data:`UNKNOWN_WORD` for strings, :data:`UNKNOWN_NUMBER` for integers, and need not be a word.
+    Immutable; vocabularies of the same words are equal, and so are their ``digest`` and ``repr``.
+    """
+
+    __slots__ = ("digest", "sentinel", "words")
+
+    def __init__(self, words: Iterable[str] | Iterable[int], sentinel: str | int) -> None:
+        self.words: frozenset[str | int] = frozenset(words)
+        self.sentinel = sentinel
+        hashed = sha256()
+        for word in sorted(self.words, key=str):
+            text = str(word).encode("utf-8", "surrogatepass")
+            hashed.update(len(text).to_bytes(8, "little") + text)
+        self.digest = hashed.hexdigest()
+        """SHA-256 over the words in order, in hex."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and (self.digest, self.sentinel) == (other.digest, other.sentinel)
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} words, else {self.sentinel!r}, {self.digest})"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """What a model does with one of its inputs before anything else, as far as its graph proves it.
+
+    ``columns`` maps an element of the row (its place in the flattened row) to the vocabulary it is looked up in;
+    ``every`` is the vocabulary of all elements, for a scalar too. An element with neither is exact. ``reason`` says
+    which rule applied, in words for a person: ``looked up in the table 'country_lookup'``, ``exact: Cast to float32
+    feeds MatMul``.
+    """
+
+    reason: str = field(repr=False)
+    every: Vocabulary | None = None
+    columns: Mapping[int, Vocabulary] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class InputField:
     """One input as callers see it: an entry of the effective ``Inputs``, in key order.
 
     ``shape`` is that of one row: ``()`` for the model shapes ``[-1]`` and ``[-1,1]``, ``None`` if the rank is unknown.
     An ``auxiliary`` field is accepted and typed, and never fed to the model. ``wildcard`` and ``precision`` say how
-    the field's value enters the cache key; a float with ``precision`` is rounded before anything sees it.
+    the field's value enters the cache key; a float with ``precision`` is rounded before anything sees it, and a value
+    outside the vocabularies of ``lookups`` (known for inputs of the model alone) becomes their sentinel.
     """
 
     name: str
@@ -130,6 +183,7 @@ class InputField:
     wildcard: bool = False
     precision: int | None = None
     default: object = MISSING
+    lookups: Lookups | None = field(default=None, compare=False)
 
     @property
     def has_default(self) -> bool:

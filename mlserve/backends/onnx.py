@@ -22,7 +22,7 @@ from mlserve.backends.onnx_types import (
 from mlserve.backends.quiet import quiet_import
 from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.errors import BadRequest, LoadError, MissingPackage
-from mlserve.types import Array, DType, Signature
+from mlserve.types import Array, DType, Lookups, Signature
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class OnnxModel:
         self.signature = signature
         self.runtime = runtime
         self.deterministic = deterministic
+        self.lookups: Mapping[str, Lookups] = {}
         self._inputs = frozenset(spec.name for spec in signature.inputs)
         self._outputs = [spec.name for spec in signature.outputs]
         json = {spec.name for spec in signature.outputs if spec.dtype is DType.JSON}

@@ -32,7 +32,7 @@ from mlserve.backends.python_source import Source, describe, find_source
 from mlserve.backends.python_spec import parse_signature
 from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.errors import LoadError
-from mlserve.types import Array, Signature
+from mlserve.types import Array, Lookups, Signature
 
 
 class PythonBackend:
@@ -76,6 +76,7 @@ class PythonModel:
         label = source.file.name if source.file else "built in"
         self.runtime = f"python {platform.python_version()} ({label} {source.digest})"
         self.deterministic = bool(getattr(instance, "deterministic", True))
+        self.lookups: Mapping[str, Lookups] = {}
         self.loop_safe = bool(getattr(instance, "loop_safe", False))
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -19,7 +19,7 @@ from mlserve.backends.tensorflow_runtime import choose_device, import_tensorflow
 from mlserve.backends.tensorflow_saved_model import check_complete, pick_signature, read_meta_graph, tensor_specs
 from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.errors import BadRequest, LoadError
-from mlserve.types import Array, DType, Signature, TensorSpec
+from mlserve.types import Array, DType, Lookups, Signature, TensorSpec
 
 
 class TensorFlowBackend:
@@ -79,6 +79,7 @@ class TensorFlowModel:
         self.signature = signature
         self.runtime = runtime
         self.deterministic = deterministic
+        self.lookups: Mapping[str, Lookups] = {}
         self._session = session
         self._inputs = tuple(feeds)
         # TensorFlow refuses to fetch a tensor that it is fed; such an output is the input itself.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from mlserve.types import Array, Signature
+from mlserve.types import Array, Lookups, Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class LoadedModel(Protocol):
     """Name, version and device of the runtime, such as ``onnxruntime 1.31.1 (cpu)``; enters the generation."""
     deterministic: bool
     """False if equal inputs may give different outputs (random ops, or a python model that says so)."""
+    lookups: Mapping[str, Lookups]
+    """How each input is looked up, by name: what lets rows that the model cannot tell apart share a key. An input that
+    is left out is exact, and nothing is known about it."""
     loop_safe: bool
     """True if a run does nothing but compute: no I/O, no locks. It may then run on the event loop, if quick."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from mlserve.types import Array, DType, Shape, Signature, TensorSpec
+from mlserve.types import Array, DType, Lookups, Shape, Signature, TensorSpec
 
 PATIENCE_S = 20.0
 """A thread that a test forgot to let go ends after this, so that a broken test fails and does not hang."""
@@ -41,6 +41,7 @@ class FakeModel:
         self.signature = sign or signature()
         self.deterministic = True
         self.loop_safe = loop_safe
+        self.lookups: Mapping[str, Lookups] = {}
         self.calls: list[dict[str, Array]] = []
         self.closed = 0
         self.closed_while_running = False
