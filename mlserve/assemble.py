@@ -2,7 +2,7 @@
 
 ::
 
-    rounding -> cache -> transformer or selection of outputs -> batcher -> runner -> backend
+    canonical -> cache -> transformer or selection of outputs -> batcher -> runner -> backend
 
 Each is a function from ``Predict`` to ``Predict``, and stands only where the model and its configuration allow it. The
 loader calls :meth:`Assembler.__call__` once for each version; nothing else knows how a chain is put together.
@@ -24,10 +24,10 @@ from mlserve.cache.view import View
 from mlserve.config.schema import BatchConfig
 from mlserve.contracts.backend import LoadedModel
 from mlserve.contracts.memory import Memory
+from mlserve.inference.canonical import canonical
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.independence import dependence, unlike
 from mlserve.inference.probe import measure_inline_rows, run
-from mlserve.inference.rounding import rounding
 from mlserve.inference.runner import Runner
 from mlserve.inference.select import selecting
 from mlserve.inference.transformer import load_transformer, transforming
@@ -127,7 +127,7 @@ class Assembler:
             owned.push_async_callback(chain.close)
             predict = chain
         view = View(interface, chain, memory, why_not)
-        return Assembled(rounding(predict, interface), owned.aclose, view, findings.warnings)
+        return Assembled(canonical(predict, interface), owned.aclose, view, findings.warnings)
 
     def _memory(self, version: Version, findings: Findings) -> tuple[str | None, Memory | None]:
         """Why this version is not cached, or the memory tier that it is cached in."""

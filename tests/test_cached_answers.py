@@ -19,12 +19,12 @@ from mlserve.contracts.backend import LoadedModel
 from mlserve.contracts.protocol import Call
 from mlserve.inference.feed import Feed
 from mlserve.inference.probe import run
-from mlserve.inference.rounding import rounded_rows
 from mlserve.observe.metrics import Metrics
 from mlserve.protocols.eval import EvalProtocol
 from mlserve.serving.interface import build_interface, serving_mode
 from mlserve.serving.loader import Version
 from mlserve.types import Array, DType, InputField, Interface, Rows
+from mlserve.values.canonical import canonical_rows
 from tests.support.deployments import context
 from tests.support.zoo import Built
 from tests.support.zoo.onnx import OnnxZoo
@@ -92,7 +92,7 @@ class Served:
         """What the model makes of a row for itself; ``None`` if it refuses it."""
         try:
             return run(
-                self.model, Feed(self.model.signature, self.interface.serving), rounded_rows(rows, self.interface)
+                self.model, Feed(self.model.signature, self.interface.serving), canonical_rows(rows, self.interface)
             )
         except Exception:
             return None
@@ -123,7 +123,7 @@ def test_equal_keys_have_equal_answers(served: Served) -> None:
     maker = KeyMaker(served.interface)
     answers: dict[str, list[object]] = {}
     for rows in some_rows(served.interface, 60):
-        (key,) = maker.keys(rounded_rows(rows, served.interface))
+        (key,) = maker.keys(canonical_rows(rows, served.interface))
         alone = served.alone(rows)
         answer = [] if alone is None else bits(alone)
         assert answers.setdefault(key, answer) == answer, key

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlserve.cache.key import MAX_ELEMENTS, KeyMaker
-from mlserve.inference.rounding import round_half_away
 from mlserve.types import DType, InputField, Rows
+from mlserve.values.rounding import round_half_away
 from tests.support.deployments import interface
 
 NUMBERS = [dtype for dtype in DType if dtype not in (DType.STRING, DType.JSON)]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mlserve.cache.key import KeyMaker
 from mlserve.cache.unkey import rows_from_keys
-from mlserve.inference.rounding import rounded_rows
 from mlserve.types import Array, DType, InputField, Interface, Rows
+from mlserve.values.canonical import canonical_rows
 from tests.support.deployments import interface
 
 SCALARS = [dtype for dtype in DType if dtype is not DType.JSON]
@@ -78,12 +78,12 @@ def test_rounded_rows_come_back_as_the_model_saw_them(dtype: DType, data: st.Dat
     face = interface(InputField("x", dtype, (), precision=digits))
     width: Any = {DType.FLOAT16: 16, DType.FLOAT32: 32, DType.FLOAT64: 64}[dtype]
     values = data.draw(st.lists(st.floats(width=width), min_size=1, max_size=5))
-    asked = rounded_rows(Rows({"x": np.array(values, dtype.numpy)}, len(values)), face)
+    asked = canonical_rows(Rows({"x": np.array(values, dtype.numpy)}, len(values)), face)
     keys = KeyMaker(face).keys(asked)
     again = rows_from_keys(face, keys)
     assert again is not None
     assert same(asked.columns["x"], again.columns["x"])
-    assert KeyMaker(face).keys(rounded_rows(again, face)) == keys
+    assert KeyMaker(face).keys(canonical_rows(again, face)) == keys
 
 
 def test_large_and_small_integers_beside_each_other_stay_exact() -> None:

@@ -10,11 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlserve.inference.rounding import round_half_away, rounding
-from mlserve.types import Array, Context, DType, InputField, Rows
-from tests.support.deployments import interface
-
-CONTEXT = Context(deadline=0.0)
+from mlserve.types import Array
+from mlserve.values.rounding import round_half_away
 
 
 def rounded(value: float, digits: int, dtype: type = np.float32) -> float:
@@ -108,39 +105,3 @@ def test_dtype_and_shape_are_kept_and_the_caller_s_array_too(dtype: type, shape:
     assert (result.dtype, result.shape) == (values.dtype, shape)
     assert np.array_equal(values, before)
     assert np.array_equal(result, np.full(shape, 0.1, dtype))
-
-
-async def test_only_inputs_with_precision_are_rounded() -> None:
-    """The others are exact, and enter the key so."""
-    seen: list[Rows] = []
-
-    async def predict(asked: Rows, context: Context) -> Rows:
-        seen.append(asked)
-        return asked
-
-    face = interface(
-        InputField("a", DType.FLOAT32, (), precision=1),
-        InputField("b", DType.FLOAT32, ()),
-        InputField("c", DType.FLOAT32, (2,), auxiliary=True, precision=2),
-    )
-    asked = Rows(
-        {
-            "a": np.asarray([1.26, 1.25], np.float32),
-            "b": np.asarray([1.26, 1.25], np.float32),
-            "c": np.asarray([[0.126, 0.1], [0.0, 1.0]], np.float32),
-        },
-        2,
-    )
-    await rounding(predict, face)(asked, CONTEXT)
-    assert np.array_equal(seen[0].columns["a"], np.asarray([1.3, 1.3], np.float32))
-    assert seen[0].columns["b"] is asked.columns["b"]
-    assert np.array_equal(seen[0].columns["c"], np.asarray([[0.13, 0.1], [0.0, 1.0]], np.float32))
-
-
-def test_without_precision_nothing_stands_in_between() -> None:
-    """Rounding costs nothing where nobody asked for it."""
-
-    async def predict(asked: Rows, context: Context) -> Rows:
-        return asked
-
-    assert rounding(predict, interface()) is predict
