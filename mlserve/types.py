@@ -128,7 +128,7 @@ class Vocabulary:
 
     __slots__ = ("digest", "sentinel", "words")
 
-    def __init__(self, words: Iterable[str] | Iterable[int], sentinel: str | int) -> None:
+    def __init__(self, words: Iterable[str | int], sentinel: str | int) -> None:
         self.words: frozenset[str | int] = frozenset(words)
         self.sentinel = sentinel
         hashed = sha256()

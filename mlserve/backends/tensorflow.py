@@ -15,8 +15,10 @@ import numpy as np
 from mlserve.backends.devices import Device
 from mlserve.backends.faults import has_surrogates, load_failure, mismatch
 from mlserve.backends.tensorflow_graph import is_deterministic
+from mlserve.backends.tensorflow_lookups import Tables, prove_lookups
 from mlserve.backends.tensorflow_runtime import choose_device, import_tensorflow, is_gpu
 from mlserve.backends.tensorflow_saved_model import check_complete, pick_signature, read_meta_graph, tensor_specs
+from mlserve.backends.tensorflow_tables import read_tables
 from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.errors import BadRequest, LoadError
 from mlserve.types import Array, DType, Lookups, Signature, TensorSpec
@@ -55,6 +57,7 @@ class TensorFlowBackend:
                 fetches,
                 f"tensorflow {tensorflow.__version__} ({device.text})",
                 deterministic,
+                prove_lookups(meta_graph.graph_def, signature, feeds, fetches, session.read_tables),
             )
         except Exception as error:  # TensorFlow raises its own errors, and plain ones of many kinds
             session.close()
@@ -74,12 +77,13 @@ class TensorFlowModel:
         fetches: Mapping[str, str],
         runtime: str,
         deterministic: bool,
+        lookups: Mapping[str, Lookups],
     ) -> None:
         """``feeds`` and ``fetches``: names of the signature to tensors of the graph. Raises TensorFlow's errors."""
         self.signature = signature
         self.runtime = runtime
         self.deterministic = deterministic
-        self.lookups: Mapping[str, Lookups] = {}
+        self.lookups = lookups
         self._session = session
         self._inputs = tuple(feeds)
         # TensorFlow refuses to fetch a tensor that it is fed; such an output is the input itself.
@@ -139,6 +143,9 @@ class _Session:
     def load(self, folder: Path, tags: Sequence[str]) -> None:
         with self._graph.as_default(), self._graph.device(None if self._gpu is None else f"/device:GPU:{self._gpu}"):
             self._v1.saved_model.load(self._session, list(tags), str(folder))
+
+    def read_tables(self, nodes: Collection[str]) -> Tables:
+        return read_tables(self._session, nodes)
 
     def make_callable(self, feeds: Collection[str], fetches: Collection[str]) -> Any:
         from tensorflow.core.protobuf.config_pb2 import CallableOptions

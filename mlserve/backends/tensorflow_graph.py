@@ -30,10 +30,32 @@ _WRITING_OPS = frozenset([
 # fmt: on
 """A model that counts its calls answers differently each time, as one that draws does."""
 
+# fmt: off
+_TABLE_WRITING_OPS = frozenset([
+    "InitializeTable", "InitializeTableFromDataset", "InitializeTableFromTextFile",
+    "InitializeTableFromTextFileV2", "InitializeTableV2", "LookupTableImport", "LookupTableImportV2",
+    "LookupTableInsert", "LookupTableInsertV2", "LookupTableRemoveV2",
+])
+# fmt: on
+"""All that TensorFlow has, whatever handle they get: handles of one ``shared_name`` are one table."""
+
 
 def is_deterministic(graph_def: Any, tensors: Iterable[str]) -> bool:
     """False if computing ``tensors`` (such as ``"StatefulPartitionedCall:0"``) draws random numbers or writes state."""
     return not any(op in _RANDOM_OPS or op in _WRITING_OPS for op in _reachable_ops(graph_def, tensors))
+
+
+def table_writer(graph_def: Any, tensors: Iterable[str]) -> str | None:
+    """The name of an operation that changes a lookup table while ``tensors`` are computed; ``None`` if none does."""
+    return next((op for op in _reachable_ops(graph_def, tensors) if op in _TABLE_WRITING_OPS), None)
+
+
+def is_stateful(node: Any) -> bool:
+    """True if ``node`` of a function may run although no result of the function needs it."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    return definition is None or bool(definition.is_stateful)
 
 
 def _reachable_ops(graph_def: Any, tensors: Iterable[str]) -> Iterator[str]:
