@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from mlserve.backends.faults import brief, has_surrogates, load_failure, mismatch, not_utf8
 from mlserve.backends.onnx_devices import OnnxDevice, available_devices
 from mlserve.backends.onnx_graph import external_files, is_random, read_model
+from mlserve.backends.onnx_lookups import find_lookups
 from mlserve.backends.onnx_types import (
     input_spec,
     maps_reader,
@@ -60,6 +61,7 @@ class OnnxBackend:
                 raise LoadError(f"{file.name} keeps weights in {name!r}, which is missing beside it")
         infos = {info.name: info for info in (*model.graph.input, *model.graph.output)}
         deterministic = not is_random(model)
+        lookups = find_lookups(model)
         del model  # its weights would stay in memory twice while the session is made
         session, device = _open(runtime, file, options)
         try:
@@ -69,7 +71,7 @@ class OnnxBackend:
             )
         except UnicodeDecodeError as error:
             raise LoadError(f"{file.name} names an input or output in bytes that are not UTF-8") from error
-        return OnnxModel(session, signature, f"onnxruntime {runtime.__version__} ({device})", deterministic)
+        return OnnxModel(session, signature, f"onnxruntime {runtime.__version__} ({device})", deterministic, lookups)
 
 
 class OnnxModel:
@@ -77,7 +79,9 @@ class OnnxModel:
 
     loop_safe = True
 
-    def __init__(self, session: Any, signature: Signature, runtime: str, deterministic: bool) -> None:
+    def __init__(
+        self, session: Any, signature: Signature, runtime: str, deterministic: bool, lookups: Mapping[str, Lookups]
+    ) -> None:
         self._session = session
         # What the session's own run() ends in, after it has read every input's name and type from C++ again: a fifth
         # of a small model's time. It also checks that none is missing, which infer() does.
@@ -85,7 +89,7 @@ class OnnxModel:
         self.signature = signature
         self.runtime = runtime
         self.deterministic = deterministic
-        self.lookups: Mapping[str, Lookups] = {}
+        self.lookups = lookups
         self._inputs = frozenset(spec.name for spec in signature.inputs)
         self._outputs = [spec.name for spec in signature.outputs]
         json = {spec.name for spec in signature.outputs if spec.dtype is DType.JSON}
