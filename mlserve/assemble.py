@@ -2,7 +2,7 @@
 
 ::
 
-    canonical -> cache -> transformer or selection of outputs -> batcher -> runner -> backend
+    canonical rows -> cache -> transformer or selection of outputs -> batcher -> runner -> backend
 
 Each is a function from ``Predict`` to ``Predict``, and stands only where the model and its configuration allow it. The
 loader calls :meth:`Assembler.__call__` once for each version; nothing else knows how a chain is put together.
@@ -14,16 +14,22 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from mlserve.batching.admission import Admission
 from mlserve.batching.batcher import Batcher
 from mlserve.batching.policy import batch_policy, max_queued_rows
 from mlserve.cache.chain import CacheChain
-from mlserve.cache.datastores import Datastores
+from mlserve.cache.datastores import Datastores, has_tiers
+from mlserve.cache.external import Lease
+from mlserve.cache.layout import Layout
+from mlserve.cache.mly import MlyLayout, unfit
+from mlserve.cache.native import NativeLayout
+from mlserve.cache.outer import NO_TIERS, OuterTiers, TierUse
 from mlserve.cache.view import View
-from mlserve.config.schema import BatchConfig
+from mlserve.config.schema import BatchConfig, DatastoreConfig
 from mlserve.contracts.backend import LoadedModel
-from mlserve.contracts.memory import Memory
+from mlserve.inference.canonical import canonical
 from mlserve.inference.canonical import canonical
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.independence import dependence, unlike
@@ -35,7 +41,7 @@ from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.serving.selftest import sample_rows
-from mlserve.types import Predict, Rows, Serving
+from mlserve.types import Interface, Predict, Rows, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,36 +118,61 @@ class Assembler:
         else:
             predict = selecting(predict, model.signature, interface.outputs or ())
 
-        why_not, memory = self._memory(version, findings)
-        chain = None
-        if memory is not None and config.store is not None:
+        why_not = _not_cached(version, findings)
+        warnings = [*findings.warnings]
+        view = View(interface, None, None, NO_TIERS, why_not)
+        if why_not is None and config.store is not None:
+            memory = self._datastores.memory(config.store)
+            lease = self._datastores.external.lease(config.store)
+            owned.push_async_callback(lease.release)
+            uses, unfit = _tier_uses(lease, interface, config.store)
+            warnings += unfit
+            outer = OuterTiers(uses, observe=metrics.observe_lookup, observe_seconds=metrics.observe_cache)
             chain = CacheChain(
                 predict,
                 interface=interface,
                 generation=version.generation,
                 memory=memory,
                 ttl_s=config.store.time_to_live_ms.total_seconds(),
+                outer=outer,
                 observe=metrics.observe_lookup,
                 observe_joined=metrics.observe_joined,
             )
             owned.push_async_callback(chain.close)
             predict = chain
-        view = View(interface, chain, memory, why_not)
-        return Assembled(canonical(predict, interface), owned.aclose, view, findings.warnings)
+            view = View(interface, chain, memory, outer, None)
+        return Assembled(canonical(predict, interface), owned.aclose, view, tuple(warnings))
 
-    def _memory(self, version: Version, findings: Findings) -> tuple[str | None, Memory | None]:
-        """Why this version is not cached, or the memory tier that it is cached in."""
-        config = version.config
-        memory = self._datastores.memory(config.store) if config.store else None
-        reasons = (
-            (config.store is None, "it names no DataStore"),
-            (not config.use_dict, "UseDict is false"),
-            (not version.model.deterministic, "equal inputs may give different outputs"),
-            (findings.dependent is not None, findings.dependent or ""),
-            (memory is None, "its DataStore has no Cache, or is disabled"),
-        )
-        why_not = next((reason for applies, reason in reasons if applies), None)
-        return why_not, None if why_not else memory
+
+def _not_cached(version: Version, findings: Findings) -> str | None:
+    """Why this version is not cached; ``None`` if it is."""
+    config, store = version.config, version.config.store
+    reasons = (
+        (store is None, "it names no DataStore"),
+        (not config.use_dict, "UseDict is false"),
+        (not version.model.deterministic, "equal inputs may give different outputs"),
+        (findings.dependent is not None, findings.dependent or ""),
+        (store is not None and store.disabled, "its DataStore is disabled"),
+        (store is not None and not has_tiers(store), "its DataStore has neither a Cache nor a Connection"),
+    )
+    return next((reason for applies, reason in reasons if applies), None)
+
+
+def _tier_uses(lease: Lease, interface: Interface, store: DatastoreConfig) -> tuple[list[TierUse], list[str]]:
+    """How one version uses the external tiers of its datastore, and a warning for each that it cannot use."""
+    uses = []
+    warnings = []
+    for leased in lease.tiers:
+        layout: Layout[Any, Any] = NativeLayout()
+        ttl_s = (leased.config.time_to_live_ms or store.time_to_live_ms).total_seconds()
+        if leased.config.keeps_records:
+            why_not = unfit(interface)
+            if why_not is not None:
+                warnings.append(f"{leased.label} keeps none of its answers, in the layout of mly's clients: {why_not}")
+                continue
+            layout = MlyLayout(interface, longest_life_s=ttl_s)
+        uses.append(TierUse(leased.label, leased.tier, layout, ttl_s, leased.config.read_only))
+    return uses, warnings
 
 
 def _first_runs(version: Version, feed: Feed) -> Findings:

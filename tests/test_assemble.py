@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -195,8 +196,8 @@ class TestCaching:
             (None, {}, True, "it names no DataStore"),
             (HOT, {"UseDict": False}, True, "UseDict is false"),
             (HOT, {}, False, "equal inputs may give different outputs"),
-            ({"ID": "hot"}, {}, True, "its DataStore has no Cache, or is disabled"),
-            ({**HOT, "Disabled": True}, {}, True, "its DataStore has no Cache, or is disabled"),
+            ({"ID": "hot"}, {}, True, "its DataStore has neither a Cache nor a Connection"),
+            ({**HOT, "Disabled": True}, {}, True, "its DataStore is disabled"),
         ],
     )
     async def test_why_a_version_is_not_cached(
@@ -208,7 +209,7 @@ class TestCaching:
         made = await assembled(model, datastore=datastore, **members)
         assert made.cache.not_cached == reason
         assert await statuses(made, 3, 3) == ["", ""]
-        (explained,) = made.cache.explain(rows(x=[3]))
+        (explained,) = await made.cache.explain(rows(x=[3]), monotonic() + 1)
         assert explained["tiers"] == {"memory": {"state": "off", "reason": reason}}
         await made.close()
 
@@ -226,7 +227,7 @@ class TestCaching:
         """Shortened by a tenth at most."""
         made = await assembled(FakeModel(), datastore={**HOT, "TimeToLiveMs": 10_000})
         await statuses(made, 3)
-        (explained,) = made.cache.explain(rows(x=[3]))
+        (explained,) = await made.cache.explain(rows(x=[3]), monotonic() + 1)
         assert 8.5 <= explained["tiers"]["memory"]["ttl_s"] <= 10  # type: ignore[index]
         await made.close()
 

@@ -1,7 +1,11 @@
 """The cache as a ``Predict``: answers from the tiers what this generation has answered before, computes the rest once.
 
-A batch is looked up together; only its missing rows go on, each once, whoever else asks for them meanwhile. Keys carry
-the generation, so entries of another version cannot be found, let alone answered.
+A batch is looked up together, in memory and then with one multi-get in each external tier; only its missing rows go
+on, each once, whoever else asks for them meanwhile. Keys carry the generation, so entries of another version cannot be
+found, let alone answered.
+
+Between the look into the tiers and the start of a run other requests had their turn: what they stored or began
+meanwhile is looked for again, without a wait, before a run is started. So a key is never computed twice at once.
 """
 
 from __future__ import annotations
@@ -15,22 +19,19 @@ from typing import Final
 
 from mlserve.cache.flight import Flight, arrival
 from mlserve.cache.key import KeyMaker
+from mlserve.cache.layout import GENERATION_BYTES
+from mlserve.cache.lookup import MEMORY, Found, Lookup, Observe
 from mlserve.cache.merge import Part, Unjoinable, merged
-from mlserve.cache.payload import NotDecodable, NotEncodable, decode, encode
+from mlserve.cache.outer import NO_TIERS, OuterTiers
+from mlserve.cache.payload import NotEncodable, encode
 from mlserve.contracts.memory import Memory
 from mlserve.errors import DeadlineExceeded, NotCached, NotReady
 from mlserve.types import CacheUse, Context, Interface, Predict, Rows
 
 logger = logging.getLogger(__name__)
 
-Observe = Callable[[str, str, int], None]
-"""Told (tier, result, rows) of every lookup; result is ``hit``, ``miss``, ``expired``, ``error`` or ``skipped``."""
-
 JITTER: Final = 0.1
 """Lives are shortened by up to this share, so that entries stored together do not expire together."""
-
-PREFIX_BYTES: Final = 16
-"""As much of the generation as stands in front of every key."""
 
 
 class _NeighbourFailed(Exception):
@@ -40,7 +41,8 @@ class _NeighbourFailed(Exception):
 class CacheChain:
     """One deployment's chain. Call it, then :meth:`close` it once its callers have left.
 
-    ``generation`` is in hex. ``observe_joined`` is told how many rows waited for a run that was already in progress.
+    ``generation`` is in hex. ``memory`` is ``None`` where there is no such tier, ``outer`` has no tiers where there are
+    none. ``observe_joined`` is told how many rows waited for a run that was already in progress.
     """
 
     def __init__(
@@ -49,19 +51,18 @@ class CacheChain:
         *,
         interface: Interface,
         generation: str,
-        memory: Memory,
+        memory: Memory | None,
         ttl_s: float,
+        outer: OuterTiers = NO_TIERS,
         observe: Observe = lambda tier, result, rows: None,
         observe_joined: Callable[[int], None] = lambda rows: None,
         random: Random | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.prefix = bytes.fromhex(generation[: 2 * PREFIX_BYTES])
+        self.prefix = bytes.fromhex(generation[: 2 * GENERATION_BYTES])
         self._predict = predict
         self._keys = KeyMaker(interface)
-        self._memory = memory
-        self._ttl_s = ttl_s
-        self._observe = observe
+        self._lookup = Lookup(memory, ttl_s, outer, observe)
         self._observe_joined = observe_joined
         self._random = random or Random()  # noqa: S311  # spreads expiries, guards nothing
         self._clock = clock
@@ -103,7 +104,7 @@ class CacheChain:
     async def _bypass(self, rows: Rows, context: Context) -> Rows:
         self._refuse_if_closed()
         if rows.count:
-            self._observe("memory", "skipped", rows.count)
+            self._lookup.skipped(rows.count)
         context.cache_status = "mlserve; fwd=bypass"
         return await self._predict(rows, context)
 
@@ -113,70 +114,64 @@ class CacheChain:
 
     async def _answer(self, keys: list[bytes], rows: Rows, context: Context, *, join: bool) -> Rows:
         self._refuse_if_closed()
-        hits, missing = self._look_up(keys, context)
-        if not missing and hits is not None:
-            context.cache_status = self._hit_status(keys)
-            context.stored_as = keys[0] if len(keys) == 1 else None
-            return hits[0]
+        found: list[Found] = []
+        missing: Sequence[int] = range(len(keys))
+        if context.cache is CacheUse.NO_CACHE:
+            self._lookup.skipped(len(keys))
+        else:
+            in_memory, missing = self._lookup.in_memory(keys)
+            if in_memory is not None:
+                if not missing:
+                    context.cache_status = self._memory_status(keys)
+                    context.stored_as = keys[0] if len(keys) == 1 else None
+                    return in_memory.rows
+                found.append(in_memory)
+            if self._lookup.has_outer:
+                missing = await self._look_outside(keys, rows, missing, found, context, join=join)
+        if not missing:
+            context.cache_status = _found_status(len(keys), found)
+            return merged([(part.rows, part.places) for part in found])
         if context.cache is CacheUse.ONLY_IF_CACHED:
             raise NotCached(f"{len(missing)} of {len(keys)} rows are not cached, and only-if-cached was asked for")
         if self._clock() >= context.deadline:
             raise DeadlineExceeded("the deadline passed before anything began")
         own, joined = self._flights_for(keys, rows, missing, context, join=join)
-        context.cache_status = _miss_status(len(keys), len(missing), own, context)
+        context.cache_status = _run_status(len(keys), found, len(missing), own, context)
         flights = {**joined, **own}
         for failed in await arrival(flights, context.deadline):
             if failed in joined and not failed.place_of.keys() <= set(keys):
                 raise _NeighbourFailed
             failed.task.result()
-        parts = [] if hits is None else [hits]
+        parts: list[Part] = [(part.rows, part.places) for part in found]
         for flight, places in flights.items():
             parts.append(_rows_of(flight, [keys[place] for place in places], places))
         return merged(parts)
 
-    def _look_up(self, keys: Sequence[bytes], context: Context) -> tuple[Part | None, Sequence[int]]:
-        """What is stored, with its places, and the places of what is not."""
-        if context.cache is CacheUse.NO_CACHE:
-            self._observe("memory", "skipped", len(keys))
-            return None, range(len(keys))
-        expired = self._memory.expired
-        found = [self._memory.get(key) for key in keys]
-        expired = self._memory.expired - expired
-        hits, errors = self._decoded(found)
-        held: Sequence[int] = () if hits is None else hits[1]
-        if held:
-            self._observe("memory", "hit", len(held))
-        if len(held) == len(keys):
-            return hits, ()
-        misses = len(keys) - len(held) - expired - errors
-        for result, count in (("miss", misses), ("expired", expired), ("error", errors)):
-            if count:
-                self._observe("memory", result, count)
-        known = set(held)
-        return hits, [place for place in range(len(keys)) if place not in known]
+    async def _look_outside(
+        self,
+        keys: Sequence[bytes],
+        rows: Rows,
+        missing: Sequence[int],
+        found: list[Found],
+        context: Context,
+        *,
+        join: bool,
+    ) -> Sequence[int]:
+        """Adds to ``found`` what the external tiers hold of ``missing``; answers the places of what they do not."""
+        # What is being computed at this moment is not worth a look: nobody else may have it before we do.
+        places = [place for place in missing if not join or keys[place] not in self._flights]
+        if not places:
+            return missing
+        outside, taken = await self._lookup.outside(keys, rows, places, context.deadline)
+        self._refuse_if_closed()
+        found += outside
+        return [place for place in missing if place not in taken]
 
-    def _decoded(self, found: Sequence[bytes | None]) -> tuple[Part | None, int]:
-        """The rows of the payloads in ``found``, with their places, and how many of them cannot be read."""
-        payloads = [payload for payload in found if payload is not None]
-        if not payloads:
-            return None, 0
-        all_found = len(payloads) == len(found)
-        places = range(len(found)) if all_found else [place for place, it in enumerate(found) if it is not None]
-        try:
-            return (decode(payloads), places), 0
-        except NotDecodable:
-            pairs = zip(places, payloads, strict=True)
-            readable = [(place, payload) for place, payload in pairs if _is_readable(payload)]
-        if not readable:
-            return None, len(payloads)
-        rows = decode([payload for _, payload in readable])
-        return (rows, [place for place, _ in readable]), len(payloads) - len(readable)
-
-    def _hit_status(self, keys: Sequence[bytes]) -> str:
+    def _memory_status(self, keys: Sequence[bytes]) -> str:
         if len(keys) > 1:
             return f'mlserve; detail="memory={len(keys)}"'
-        entry = self._memory.peek(keys[0])
-        return "memory; hit" if entry is None else f"memory; hit; ttl={int(entry[1])}"
+        ttl_s = self._lookup.remaining_s(keys[0])
+        return "memory; hit" if ttl_s is None else f"memory; hit; ttl={int(ttl_s)}"
 
     def _flights_for(
         self, keys: Sequence[bytes], rows: Rows, missing: Sequence[int], context: Context, *, join: bool
@@ -217,9 +212,18 @@ class CacheChain:
                 logger.warning("an answer cannot be cached (%s): the cache of this version is off", error)
             self._uncacheable = True
             return
-        for key, payload in zip(flight.place_of, payloads, strict=True):
-            if self._flights.get(key) is flight:
-                self._memory.put(key, payload, self._ttl_s * (1 - JITTER * self._random.random()))
+        shares = [1 - JITTER * self._random.random() for _ in payloads]
+        keys = list(flight.place_of)
+        places = [place for place, key in enumerate(keys) if self._flights.get(key) is flight]
+        if len(places) == len(keys):
+            self._lookup.store(keys, flight.rows, payloads, shares)
+        elif places:
+            self._lookup.store(
+                [keys[place] for place in places],
+                flight.rows.take(places),
+                [payloads[place] for place in places],
+                [shares[place] for place in places],
+            )
 
 
 def _rows_of(flight: Flight, keys: Sequence[bytes], places: Sequence[int]) -> Part:
@@ -231,17 +235,26 @@ def _rows_of(flight: Flight, keys: Sequence[bytes], places: Sequence[int]) -> Pa
     return answer.take(own_places), places
 
 
-def _is_readable(payload: bytes) -> bool:
-    try:
-        decode([payload])
-    except NotDecodable:
-        return False
-    return True
-
-
-def _miss_status(rows: int, missing: int, own: dict[Flight, list[int]], context: Context) -> str:
+def _found_status(rows: int, found: Sequence[Found]) -> str:
+    """Of a request whose rows were all found, not all of them in memory."""
     if rows > 1:
-        return f'mlserve; detail="memory={rows - missing} miss={missing}"'
+        return _batch_status(found, 0)
+    ttl_s = found[0].ttl_s
+    return f"{found[0].label}; hit" if ttl_s is None else f"{found[0].label}; hit; ttl={int(ttl_s)}"
+
+
+def _run_status(rows: int, found: Sequence[Found], missing: int, own: dict[Flight, list[int]], context: Context) -> str:
+    if rows > 1:
+        return _batch_status(found, missing)
     if not own:
         return "mlserve; fwd=miss; collapsed"
     return "mlserve; fwd=request; stored" if context.cache is CacheUse.NO_CACHE else "mlserve; fwd=miss; stored"
+
+
+def _batch_status(found: Sequence[Found], missing: int) -> str:
+    counts = {MEMORY: 0}
+    for part in found:
+        counts[part.label] = counts.get(part.label, 0) + len(part.places)
+    if missing:
+        counts["miss"] = missing
+    return 'mlserve; detail="' + " ".join(f"{label}={count}" for label, count in counts.items()) + '"'

@@ -1,6 +1,7 @@
-"""The memory tiers of a process: one for each datastore that has a ``Cache``, shared by the models that name it.
+"""What the datastores of a process keep: a memory tier for each that has a ``Cache``, and the external tiers.
 
-They outlive reloads of models and of the configuration: a datastore whose size has not changed keeps its entries.
+Memory tiers outlive reloads of models and of the configuration: a datastore whose size has not changed keeps its
+entries. The external ones live as long as they are used (:mod:`mlserve.cache.external`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlserve import registry
+from mlserve.cache.external import External
 from mlserve.config.schema import DatastoreConfig
 from mlserve.contracts.memory import Memory
 
@@ -23,7 +25,9 @@ class Datastores:
         self,
         came: Callable[[str, Any], None] = lambda datastore_id, memory: None,
         went: Callable[[str], None] = lambda datastore_id: None,
+        external: External | None = None,
     ) -> None:
+        self.external = external or External()
         self._came = came
         self._went = went
         self._memories: dict[str, tuple[int, Memory]] = {}
@@ -53,3 +57,8 @@ class Datastores:
 def size_bytes(config: DatastoreConfig) -> int:
     """What the memory tier may take; 0 for no such tier."""
     return 0 if config.cache is None or config.disabled else config.cache.size_mb * 1024 * 1024
+
+
+def has_tiers(config: DatastoreConfig) -> bool:
+    """True if anything can be kept."""
+    return bool(size_bytes(config)) or (not config.disabled and bool(config.connection or config.l2))

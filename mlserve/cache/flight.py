@@ -37,6 +37,7 @@ class Flight:
         landed: Callable[[Flight], None],
     ) -> None:
         self.place_of = {key: place for place, key in enumerate(keys)}
+        self.rows = rows
         self._context = Context(context.deadline + FINISH_S, context.request_id)
         self._landed = landed
         self._callers: set[_Caller] = set()

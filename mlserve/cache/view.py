@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlserve.cache.chain import PREFIX_BYTES, CacheChain
+from mlserve.cache.chain import CacheChain
 from mlserve.cache.key import MAX_ELEMENTS, segments_of
+from mlserve.cache.layout import GENERATION_BYTES
+from mlserve.cache.outer import OuterTiers
 from mlserve.cache.replay import Recording, Replay
 from mlserve.cache.unkey import rows_from_keys
 from mlserve.contracts.memory import Memory
 from mlserve.types import InputField, Interface, Rows
+from mlserve.values.canonical import canonical_rows
 
 
 class View:
-    """``chain`` and ``memory`` are ``None`` for a version that is not cached, and ``not_cached`` says why."""
+    """``chain`` is ``None`` for a version that is not cached, and ``not_cached`` says why.
+
+    ``memory`` is ``None`` where there is no such tier.
+    """
 
     def __init__(
-        self, interface: Interface, chain: CacheChain | None, memory: Memory | None, not_cached: str | None
+        self,
+        interface: Interface,
+        chain: CacheChain | None,
+        memory: Memory | None,
+        outer: OuterTiers,
+        not_cached: str | None,
     ) -> None:
         self.not_cached = not_cached
         self._interface = interface
         self._chain = chain
         self._memory = memory
+        self._outer = outer
         self._replay = Replay(memory, chain.prefix) if chain is not None and memory is not None else None
 
     def recall(self, request: bytes) -> Recording | None:
@@ -31,8 +43,9 @@ class View:
         if self._replay is not None:
             self._replay.record(request, key, head, tail)
 
-    def explain(self, rows: Rows) -> list[dict[str, object]]:
-        """One document per row."""
+    async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
+        """One document per row of ``rows``, which are as callers sent them."""
+        rows = canonical_rows(rows, self._interface)
         segments = {field.name: segments_of(field)(rows.columns[field.name]) for field in self._interface.inputs}
         keys = self._chain.keys(rows) if self._chain is not None else [b""] * rows.count
         return [
@@ -47,7 +60,7 @@ class View:
                     }
                     for field in self._interface.inputs
                 ],
-                "tiers": {"memory": self._state(key)},
+                "tiers": {"memory": self._state(key), **await self._outer.peek(key, rows.take([index]), deadline)},
             }
             for index, key in enumerate(keys)
         ]
@@ -56,14 +69,14 @@ class View:
         if self._chain is None or self._memory is None:
             return []
         keys = self._memory.newest(self._chain.prefix, count)
-        return [key[PREFIX_BYTES:].decode("utf-8", "surrogatepass") for key in keys]
+        return [key[GENERATION_BYTES:].decode("utf-8", "surrogatepass") for key in keys]
 
     def rows_of(self, keys: Sequence[str]) -> Rows | None:
         return rows_from_keys(self._interface, keys)
 
     def _state(self, key: bytes) -> dict[str, object]:
         if self._memory is None:
-            return {"state": "off", "reason": self.not_cached}
+            return {"state": "off", "reason": self.not_cached or "the datastore has no Cache"}
         entry = self._memory.peek(key)
         if entry is None:
             return {"state": "miss"}

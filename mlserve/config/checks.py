@@ -175,10 +175,17 @@ def _connection(path: Path, connection: ConnectionConfig) -> Iterator[Complaint]
         return
     if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", url):
         yield (*path, "URL"), "expected a URL such as redis://host:6379/0, aerospike://host:3000 or lmdb:./dir"
+    elif (scheme := url.partition(":")[0].lower()) not in (schemes := _schemes()):
+        yield (*path, "URL"), f"no store {scheme}; {suggest(scheme, schemes)}"
     elif "://" in url and any(map(str.isspace, url)):
         yield (*path, "URL"), "white space in a URL: write %20 for a blank"
     if "port" in connection.model_fields_set:
         yield (*path, "Port"), "goes with Hostnames; here it belongs into the URL"
+
+
+def _schemes() -> list[str]:
+    """Those of stores outside the process."""
+    return [name for name in registry.names("stores") if name != "memory"]
 
 
 def _is_subnet(text: str) -> bool:

@@ -24,7 +24,6 @@ from mlserve.errors import Problem
 _OUTPUT_TYPES: Final = "the model's signature says what an output is"
 _POSITION: Final = "the order of the list counts"
 _SIZE_MB: Final = "SizeMB alone bounds the tier, whatever number and size its entries have"
-_EXTERNAL: Final = "this version caches in memory alone, and connects to nothing"
 _LOGGING: Final = "what is logged is set by --log-level and Endpoint.AccessLog"
 
 WITHOUT_EFFECT: Final[Mapping[type[Section], Mapping[str, str]]] = {
@@ -61,27 +60,25 @@ WITHOUT_EFFECT: Final[Mapping[type[Section], Mapping[str, str]]] = {
     },
 }
 
-NOT_YET: Final[Mapping[type[Section], Mapping[str, str]]] = {
-    DatastoreConfig: {"Connection": _EXTERNAL, "L2": _EXTERNAL},
-}
-"""Keys that a later version will use: told too, for nobody should count on a tier that is not there."""
-
 
 def notices(named: Iterable[Named], file: str) -> tuple[Problem, ...]:
-    """One notice for each key of :data:`WITHOUT_EFFECT` and :data:`NOT_YET` in the file, at its first place."""
+    """One notice for each key of :data:`WITHOUT_EFFECT` in the file, at its first place."""
     found: dict[tuple[type[Section], str], list[Named]] = {}
     for key in named:
-        if key.name in WITHOUT_EFFECT.get(key.section, {}) or key.name in NOT_YET.get(key.section, {}):
+        if key.name in WITHOUT_EFFECT.get(key.section, {}):
             found.setdefault((key.section, key.name), []).append(key)
     return tuple(
-        Problem(f"{file}:{first.line}", show_path(first.path), _reason(section, name) + _again(others))
+        Problem(
+            f"{file}:{first.line}",
+            show_path(first.path),
+            f"has no effect here: {WITHOUT_EFFECT[section][name]}" + _again(others),
+        )
         for (section, name), (first, *others) in found.items()
     )
 
 
 def _reason(section: type[Section], name: str) -> str:
-    later = NOT_YET.get(section, {}).get(name)
-    return f"is not used yet: {later}" if later else f"has no effect here: {WITHOUT_EFFECT[section][name]}"
+    return f"has no effect here: {WITHOUT_EFFECT[section][name]}"
 
 
 def _again(others: list[Named]) -> str:

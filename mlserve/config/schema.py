@@ -284,6 +284,23 @@ class TierConfig(Section):
     read_only: bool = False
     layout: Literal["mly", "native"] | None = None
 
+    _link: ConnectionConfig | None = PrivateAttr(default=None)
+
+    @property
+    def link(self) -> ConnectionConfig | None:
+        """What ``Connection`` names; set on the datastores of models from :meth:`Config.wanted_models`."""
+        return self._link
+
+    @property
+    def keeps_records(self) -> bool:
+        """True for mly's layout: asked for, or what its clients expect because the tier is described as theirs are."""
+        if self.layout is not None:
+            return self.layout == "mly"
+        link = self._link
+        if link is None or not (link.hostnames or (link.url or "").startswith("aerospike:")):
+            return False
+        return bool(link.hostnames or self.namespace or self.dataset)
+
 
 class DatastoreConfig(TierConfig):
     """One entry of ``Datastores``: a cache chain that models name by ``DataStore``."""
@@ -373,7 +390,7 @@ class Config(Section):
         That is its datastore, and ``GlobalBatching`` where it has no ``Batch`` of its own. Two models that are equal
         here need no reload.
         """
-        stores = {store.id: store for store in self.datastores}
+        stores = {store.id: self._linked(store) for store in self.datastores}
         models = []
         for model in self.models:
             batch = model.batch or self.global_batching
@@ -381,3 +398,11 @@ class Config(Section):
             filled._store = stores.get(model.data_store or "")  # noqa: SLF001  # this class fills what that one shows
             models.append(filled)
         return tuple(models)
+
+    def _linked(self, store: DatastoreConfig) -> DatastoreConfig:
+        links = {link.id: link for link in self.connections}
+        filled = store.model_copy(update={"l2": store.l2.model_copy()} if store.l2 is not None else None)
+        for tier in (filled, filled.l2):
+            if tier is not None and tier.connection:
+                tier._link = links.get(tier.connection)  # noqa: SLF001  # as above
+        return filled

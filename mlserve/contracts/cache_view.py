@@ -30,8 +30,11 @@ class CacheView(Protocol):
         """Keep ``head`` and ``tail`` of the body that answered ``request`` from the entry under ``key``."""
         ...
 
-    def explain(self, rows: Rows) -> list[dict[str, object]]:
-        """For each row: its key, how each segment came to be, what each tier holds. Numbers may be numpy's."""
+    async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
+        """For each row, as callers sent it: its key, how each segment came to be, what each tier holds. Numbers may be numpy's.
+
+        External tiers are asked until ``deadline``, which counts as :func:`time.monotonic` does.
+        """
         ...
 
     def hot_keys(self, count: int) -> Sequence[str]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from mlserve import registry
 from mlserve.cache.datastores import Datastores
+from mlserve.cache.external import External
 from mlserve.config.load import LoadedConfig, resolve_url
 from mlserve.config.schema import EndpointConfig
 from mlserve.daemon.heap import freeze_heap
@@ -60,7 +61,8 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
     for notice in loaded.notices:
         logger.warning("%s", notice)
     metrics = Metrics()
-    datastores = Datastores(metrics.watch_datastore, metrics.forget_datastore)
+    external = External(loaded.base, metrics.watch_connection, metrics.forget_connection)
+    datastores = Datastores(metrics.watch_datastore, metrics.forget_datastore, external)
     guard = Guard(loaded.config.allowed_subnet)
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_watch())

@@ -39,12 +39,41 @@ class MemoryStats(Protocol):
     def __len__(self) -> int: ...
 
 
-def new_registry(models: Mapping[str, ModelMetrics], datastores: Mapping[str, MemoryStats]) -> CollectorRegistry:
+class WriteCounts(Protocol):
+    """What became of entries on their way to a store, since the start."""
+
+    @property
+    def written(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+
+class ConnectionStats(Protocol):
+    """What a connection to a store tells of itself; read when metrics are asked for."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def down(self) -> str | None:
+        """Why it is not asked; ``None`` while it works."""
+        ...
+
+    @property
+    def writes(self) -> WriteCounts: ...
+
+
+def new_registry(
+    models: Mapping[str, ModelMetrics],
+    datastores: Mapping[str, MemoryStats],
+    connections: Mapping[str, ConnectionStats],
+) -> CollectorRegistry:
     """Everything that ``/metrics`` shows, in a registry of its own, so that two servers may live in one process."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    registry.register(Exposition(models, datastores))
+    registry.register(Exposition(models, datastores, connections))
     Info("mlserve_build", "The version of mlserve.", registry=registry).info({"version": __version__})
     return registry
 
@@ -52,9 +81,15 @@ def new_registry(models: Mapping[str, ModelMetrics], datastores: Mapping[str, Me
 class Exposition(Collector):
     """Reads the meters when it is asked. ``""`` stands for models that are not configured: it has requests only."""
 
-    def __init__(self, models: Mapping[str, ModelMetrics], datastores: Mapping[str, MemoryStats]) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, ModelMetrics],
+        datastores: Mapping[str, MemoryStats],
+        connections: Mapping[str, ConnectionStats],
+    ) -> None:
         self._models = models
         self._datastores = datastores
+        self._connections = connections
 
     def describe(self) -> Iterator[Metric]:
         """Called by the registry, which finds families by their names."""
@@ -70,6 +105,7 @@ class Exposition(Collector):
         yield from _cache(models)
         yield from _loads(models)
         yield from _memory(self._datastores)
+        yield from _connections(self._connections)
 
 
 def _requests(models: Iterable[ModelMetrics]) -> Iterator[Metric]:
@@ -185,6 +221,27 @@ def _memory(datastores: Mapping[str, MemoryStats]) -> Iterator[Metric]:
         "Entries dropped from memory tiers for space.",
         label,
         (([name], stats.evictions) for name, stats in found),
+    )
+
+
+def _connections(connections: Mapping[str, ConnectionStats]) -> Iterator[Metric]:
+    found = connections.items()
+    label = ["connection"]
+    yield _gauge(
+        "mlserve_breaker_open",
+        "1 while a connection is not asked, because it does not work.",
+        label,
+        (([name], int(stats.down is not None)) for name, stats in found),
+    )
+    yield _counter(
+        "mlserve_cache_writes",
+        "Entries on their way to a store: written, or dropped for want of room or because it refused them.",
+        ["connection", "result"],
+        (
+            ([name, result], count)
+            for name, stats in found
+            for result, count in (("ok", stats.writes.written), ("dropped", stats.writes.dropped))
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from time import time
 from typing import Final
 
-from mlserve.observe.exposition import MemoryStats, new_registry
+from mlserve.observe.exposition import ConnectionStats, MemoryStats, new_registry
 from mlserve.observe.model_metrics import ModelMetrics, Requests
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 
@@ -30,7 +30,8 @@ class Metrics:
         self._datastores: dict[str, MemoryStats] = {}
         self.minute = int(clock() // MINUTE_S)
         self._minute_ends = (self.minute + 1) * MINUTE_S
-        self.registry = new_registry(self._models, self._datastores)
+        self._connections: dict[str, ConnectionStats] = {}
+        self.registry = new_registry(self._models, self._datastores, self._connections)
 
     @property
     def models(self) -> Mapping[str, ModelMetrics]:
@@ -73,6 +74,15 @@ class Metrics:
     def forget_datastore(self, datastore_id: str) -> None:
         """The datastore is gone, if it was there."""
         self._datastores.pop(datastore_id, None)
+
+    def watch_connection(self, connection: ConnectionStats) -> None:
+        """Show a connection from now on, in place of one with the same id."""
+        self._connections[connection.id] = connection
+
+    def forget_connection(self, connection: ConnectionStats) -> None:
+        """The connection is closed; one that has taken its place stays."""
+        if self._connections.get(connection.id) is connection:
+            del self._connections[connection.id]
 
     def on_event(self, event: Event) -> None:
         """A listener of the manager's."""

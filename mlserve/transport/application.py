@@ -61,7 +61,7 @@ class Application:
         try:
             explained = self._explain.match(request.path)
             if explained is not None:
-                return self._explain(request, explained)
+                return await self._explain(request, explained)
             return await self._admin(request)
         except RequestError as error:
             return error_response(error, monotonic() - request.received)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, Final
 
 import orjson
@@ -12,11 +13,13 @@ from mlserve.serving.manager import Manager
 from mlserve.transport.access import Access, Guard
 from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.values import plain_value
-from mlserve.values.canonical import canonical_rows
 
 _PREFIX: Final = "/v1/api/model/"
 _SUFFIX: Final = "/explain"
 _METHODS: Final = ("GET", "HEAD")
+
+TIERS_S: Final = 1.0
+"""How long the tiers outside may take to say what they hold."""
 
 
 class ExplainHandler:
@@ -34,7 +37,7 @@ class ExplainHandler:
             return path[len(_PREFIX) : -len(_SUFFIX)]
         return None
 
-    def __call__(self, request: HttpRequest, model_id: str) -> HttpResponse:
+    async def __call__(self, request: HttpRequest, model_id: str) -> HttpResponse:
         """Raises what :mod:`mlserve.errors` names for a request."""
         self._guard.check(request.peer, Access.LOOPBACK)
         if request.method not in _METHODS:
@@ -42,7 +45,7 @@ class ExplainHandler:
         with self._manager.acquire(model_id) as deployment:
             interface, cache = deployment.interface, deployment.cache
             call = self._protocol.decode(request, interface, max_rows=1)
-            (explained,) = cache.explain(canonical_rows(call.rows, interface))
+            (explained,) = await cache.explain(call.rows, monotonic() + TIERS_S)
             document = {"model": model_id, "generation": deployment.generation, **explained}
             if cache.not_cached is not None:
                 document["notCached"] = cache.not_cached

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import numpy as np
 import orjson
 
 from mlserve.cache.chain import CacheChain
+from mlserve.cache.outer import NO_TIERS
 from mlserve.cache.view import View
 from mlserve.stores.memory import MemoryStore
 from mlserve.types import DType, InputField, Interface, Rows
@@ -40,13 +43,13 @@ class Viewed:
         self.now = 1000.0
         self.memory = MemoryStore(1 << 20, clock=lambda: self.now)
         self.chain = CacheChain(double, interface=face, generation=generation, memory=self.memory, ttl_s=100)
-        self.view = View(face, self.chain, self.memory, None)
+        self.view = View(face, self.chain, self.memory, NO_TIERS, None)
 
 
 async def test_explain_shows_the_key_that_the_chain_uses() -> None:
     """Segment by segment, with the rule that made each."""
     viewed = Viewed(MANY)
-    (document,) = viewed.view.explain(ROW)
+    (document,) = await viewed.view.explain(ROW, monotonic() + 1)
     shown = orjson.loads(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
     assert shown == {
         "key": "1.25/a%2Fb/[2][1,2]//6",
@@ -77,7 +80,7 @@ async def test_explain_shows_what_memory_holds_and_touches_nothing() -> None:
     viewed = Viewed()
     await viewed.chain(rows(x=[1, 2]), context())
     before = list(viewed.memory.newest(viewed.chain.prefix, 2))
-    (hit, miss) = viewed.view.explain(rows(x=[1, 3]))
+    (hit, miss) = await viewed.view.explain(rows(x=[1, 3]), monotonic() + 1)
     state = hit["tiers"]["memory"]  # type: ignore[index]
     assert state["state"] == "hit"
     assert 90 <= state["ttl_s"] <= 100
@@ -85,16 +88,16 @@ async def test_explain_shows_what_memory_holds_and_touches_nothing() -> None:
     assert miss["tiers"] == {"memory": {"state": "miss"}}
     assert list(viewed.memory.newest(viewed.chain.prefix, 2)) == before
     viewed.now += 200
-    (old,) = viewed.view.explain(rows(x=[1]))
+    (old,) = await viewed.view.explain(rows(x=[1]), monotonic() + 1)
     assert old["tiers"]["memory"]["state"] == "expired"  # type: ignore[index]
     assert old["tiers"]["memory"]["ttl_s"] < 0  # type: ignore[index]
 
 
-def test_a_version_that_is_not_cached_says_why_and_does_nothing() -> None:
+async def test_a_version_that_is_not_cached_says_why_and_does_nothing() -> None:
     """It has no chain and no memory."""
-    view = View(interface(), None, None, "UseDict is false")
+    view = View(interface(), None, None, NO_TIERS, "UseDict is false")
     assert view.not_cached == "UseDict is false"
-    (document,) = view.explain(rows(x=[1.5]))
+    (document,) = await view.explain(rows(x=[1.5]), monotonic() + 1)
     assert document["key"] == "1.5"
     assert document["tiers"] == {"memory": {"state": "off", "reason": "UseDict is false"}}
     view.record(b"r", b"k", b"h", b"t")

@@ -175,7 +175,7 @@ def test_expected_values_load() -> None:
     assert by_id["slf"].inputs[2].auxiliary
     assert not by_id["flinc"].use_dict
     assert loaded.config.datastores[0].time_to_live_ms == timedelta(seconds=30)
-    assert [notice.path for notice in loaded.notices] == ["Datastores[0].Connection"]
+    assert not loaded.notices
 
 
 def test_the_contract_sample_loads() -> None:
@@ -198,7 +198,7 @@ def test_mixed_spellings_and_the_environment() -> None:
     timeout = loaded.config.connections[0].timeout
     assert timeout is not None
     assert (timeout.connection, timeout.socket, timeout.total) == (300, 300, 300)
-    assert [notice.path for notice in loaded.notices] == ["Models[0].Debug", "Datastores[0].Connection"]
+    assert [notice.path for notice in loaded.notices] == ["Models[0].Debug"]
 
 
 def test_every_key_of_mly_is_known() -> None:
@@ -222,8 +222,6 @@ def test_every_key_of_mly_is_known() -> None:
         "Datastores[0].Cache.EntrySize",
         "Datastores[0].Cache.Shards",
         "Datastores[0].Cache.Location",
-        "Datastores[0].Connection",
-        "Datastores[0].L2",
         "Datastores[0].Storable",
         "Datastores[0].Debug",
         "Metrics.Prometheus.ModelIdletimeBuckets",

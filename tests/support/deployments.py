@@ -61,7 +61,7 @@ class FakeView:
     def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
         self.recordings[request] = Recorded(head, tail, 863.4)
 
-    def explain(self, rows: Rows) -> list[dict[str, object]]:
+    async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
         self.explained.append(rows)
         return [{"key": "k", "segments": [], "tiers": {}} for _ in range(rows.count)]
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from mlserve.cache.chain import CacheChain
+from mlserve.cache.outer import NO_TIERS
 from mlserve.cache.view import View
 from mlserve.errors import BadRequest, Forbidden, NotReady, RequestError, UnknownModel, WrongMethod
 from mlserve.protocols.eval import EvalProtocol
@@ -33,7 +34,7 @@ def cached(face: Interface) -> FakeManager:
     """A model ``m`` that is cached, as the assembler makes it."""
     memory = MemoryStore(1 << 20)
     chain = CacheChain(double, interface=face, generation=GENERATION, memory=memory, ttl_s=60)
-    return FakeManager({"m": deployment(face=face, cache=View(face, chain, memory, None))})
+    return FakeManager({"m": deployment(face=face, cache=View(face, chain, memory, NO_TIERS, None))})
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,11 @@ def test_which_paths_are_ours(path: str, model_id: str | None) -> None:
     assert ExplainHandler.match(path) == model_id
 
 
-def test_the_document() -> None:
+async def test_the_document() -> None:
     """Model and version first, then what the version's own cache says."""
     view = FakeView(not_cached="UseDict is false")
     made = deployment(cache=view)
-    response = handler(FakeManager({"m": made}))(request(PATH, "x=2"), "m")
+    response = await handler(FakeManager({"m": made}))(request(PATH, "x=2"), "m")
     assert response.status == 200
     assert said(response) == {
         "model": "m",
@@ -70,26 +71,26 @@ def test_the_document() -> None:
     assert made.callers == 0
 
 
-def test_rounding_comes_before_the_key() -> None:
+async def test_rounding_comes_before_the_key() -> None:
     """As in ``eval``: the key is that of the value that the model sees."""
     face = interface(InputField("x", DType.FLOAT32, (), precision=1))
-    document = said(handler(cached(face))(request(PATH, "x=1.25"), "m"))
+    document = said(await handler(cached(face))(request(PATH, "x=1.25"), "m"))
     assert document["key"] == "1.3"
     assert document["segments"][0]["value"] == pytest.approx(1.3)
     assert "notCached" not in document
 
 
-def test_rows_with_dimensions_are_shown_as_lists() -> None:
+async def test_rows_with_dimensions_are_shown_as_lists() -> None:
     face = interface(InputField("x", DType.FLOAT32, (2, 1)))
-    document = said(handler(cached(face))(request(PATH, "x=[[1],[2]]"), "m"))
+    document = said(await handler(cached(face))(request(PATH, "x=[[1],[2]]"), "m"))
     assert document["segments"][0]["value"] == [[1], [2]]
     assert document["key"] == "[2,1][1.0,2.0]"
 
 
-def test_text_that_is_not_utf_8_can_be_explained() -> None:
+async def test_text_that_is_not_utf_8_can_be_explained() -> None:
     """It is answered by ``eval``, so its key must be visible too."""
     face = interface(InputField("s", DType.STRING, ()))
-    response = handler(cached(face))(request(PATH, "s=%FFa"), "m")
+    response = await handler(cached(face))(request(PATH, "s=%FFa"), "m")
     assert said(response)["key"] == "\\udcffa"
 
 
@@ -106,22 +107,22 @@ def test_text_that_is_not_utf_8_can_be_explained() -> None:
         (InputField("t", DType.BOOL, ()), "t=1", True),
     ],
 )
-def test_values_of_every_type_read_as_they_were_sent(field: InputField, query: str, value: object) -> None:
+async def test_values_of_every_type_read_as_they_were_sent(field: InputField, query: str, value: object) -> None:
     """A float in its own type's shortest text, as in answers."""
-    document = said(handler(cached(interface(field)))(request(PATH, query), "m"))
+    document = said(await handler(cached(interface(field)))(request(PATH, query), "m"))
     assert document["segments"][0]["value"] == value
 
 
-def test_numbers_that_json_has_no_form_for() -> None:
+async def test_numbers_that_json_has_no_form_for() -> None:
     face = interface(InputField("x", DType.FLOAT32, (), default=np.nan))
-    document = said(handler(cached(face))(request(PATH), "m"))
+    document = said(await handler(cached(face))(request(PATH), "m"))
     assert (document["key"], document["segments"][0]["value"]) == ("nan", None)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_only_get_explains(method: str) -> None:
+async def test_only_get_explains(method: str) -> None:
     with pytest.raises(WrongMethod) as caught:
-        handler()(request(PATH, "x=1", method=method), "m")
+        await handler()(request(PATH, "x=1", method=method), "m")
     assert caught.value.allow == ("GET", "HEAD")
 
 
@@ -129,11 +130,11 @@ def test_only_get_explains(method: str) -> None:
     ("query", "model_id", "error"),
     [("", "m", BadRequest), ("x=oops", "m", BadRequest), ("x=1", "other", UnknownModel), ("x=1", "loading", NotReady)],
 )
-def test_what_eval_would_refuse_is_refused_alike(query: str, model_id: str, error: type[RequestError]) -> None:
+async def test_what_eval_would_refuse_is_refused_alike(query: str, model_id: str, error: type[RequestError]) -> None:
     """And nobody stays counted inside."""
     made = deployment()
     with pytest.raises(error):
-        handler(FakeManager({"m": made, "loading": None}))(request(PATH, query), model_id)
+        await handler(FakeManager({"m": made, "loading": None}))(request(PATH, query), model_id)
     assert made.callers == 0
 
 
@@ -141,17 +142,17 @@ def test_what_eval_would_refuse_is_refused_alike(query: str, model_id: str, erro
     ("subnets", "peer", "allowed"),
     [((), "127.0.0.1", True), ((), "10.1.2.3", False), (("10.1.",), "10.1.2.3", True), (("10.1.",), "9.9.9.9", False)],
 )
-def test_it_is_for_operators(subnets: tuple[str, ...], peer: str, allowed: bool) -> None:
+async def test_it_is_for_operators(subnets: tuple[str, ...], peer: str, allowed: bool) -> None:
     """It tells what others asked; strangers learn nothing, not even which models there are."""
     made = handler(None, *subnets)
     if allowed:
-        assert made(request(PATH, "x=1", peer=peer), "m").status == 200
+        assert (await made(request(PATH, "x=1", peer=peer), "m")).status == 200
     else:
         with pytest.raises(Forbidden):
-            made(request(PATH, peer=peer, method="POST"), "no-such-model")
+            await made(request(PATH, peer=peer, method="POST"), "no-such-model")
 
 
-def test_a_head_is_answered_as_its_get() -> None:
+async def test_a_head_is_answered_as_its_get() -> None:
     """The carrier drops the body."""
-    response = handler()(request(PATH, "x=1", method="HEAD"), "m")
+    response = await handler()(request(PATH, "x=1", method="HEAD"), "m")
     assert orjson.loads(response.body)["model"] == "m"

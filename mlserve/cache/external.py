@@ -1,0 +1,184 @@
+"""The connections and external tiers of a process, each there as long as a deployment uses it.
+
+A deployment leases the tiers of its datastore and releases them when it closes. Deployments of equal configuration
+share one connection and one tier, so a reload that changes neither keeps both, with what is in line for writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from mlserve import registry
+from mlserve.cache.connection import Connection
+from mlserve.cache.tier import Tier
+from mlserve.config.location import resolve_url
+from mlserve.config.redact import redact_url
+from mlserve.config.schema import ConnectionConfig, DatastoreConfig, TierConfig
+from mlserve.contracts.store import RecordStore, Store, StoreOptions, Table
+
+L1: Final = "l1"
+L2: Final = "l2"
+
+_UNITS: Final = {"ms": timedelta(milliseconds=1), "sec": timedelta(seconds=1), "min": timedelta(minutes=1)}
+
+AnyTier = Tier[Any, Any]
+_TierKey = tuple[ConnectionConfig, str | None, str | None, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedTier:
+    """A tier in its place in a datastore's chain, and that place's configuration."""
+
+    label: str
+    tier: AnyTier
+    config: TierConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Tiers in order, L1 first; :meth:`release` them once, when nobody reads or writes any more."""
+
+    tiers: tuple[LeasedTier, ...]
+    _release: Callable[[], Any] = field(repr=False)
+
+    async def release(self) -> None:
+        await self._release()
+
+
+@dataclass(slots=True)
+class _Held:
+    """Something shared, and how many use it."""
+
+    thing: Any
+    users: int = 0
+
+
+class External:
+    """One per process. ``base`` is the folder that relative URLs of stores stand for.
+
+    ``came`` and ``went`` are told of connections, for the metrics.
+    """
+
+    def __init__(
+        self,
+        base: str = "",
+        came: Callable[[Connection], object] = lambda connection: None,
+        went: Callable[[Connection], object] = lambda connection: None,
+    ) -> None:
+        self._base = base
+        self._came = came
+        self._went = went
+        self._connections: dict[ConnectionConfig, _Held] = {}
+        self._tiers: dict[_TierKey, _Held] = {}
+
+    def lease(self, store: DatastoreConfig) -> Lease:
+        """The external tiers of ``store``, none if it is disabled. On the event loop."""
+        keys = []
+        leased = []
+        for label, config in _tiers_of(store):
+            if config.link is None:
+                continue
+            key = (config.link, config.namespace, config.dataset, config.keeps_records)
+            keys.append(key)
+            leased.append(LeasedTier(label, self._tier(key), config))
+
+        async def release() -> None:
+            for key in keys:
+                await self._release(key)
+
+        return Lease(tuple(leased), release)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those in use."""
+        return [held.thing for held in self._connections.values()]
+
+    async def tried(self, timeout_s: float) -> None:
+        """Returns when every connection in use has been tried, or after ``timeout_s``."""
+        waiting = [asyncio.ensure_future(connection.tried.wait()) for connection in self.connections]
+        if not waiting:
+            return
+        _, late = await asyncio.wait(waiting, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+
+    async def flush(self, timeout_s: float) -> int:
+        """Waits until everything in line is written, or ``timeout_s``. Answers how many entries are still in line."""
+        tiers: list[AnyTier] = [held.thing for held in self._tiers.values()]
+        await asyncio.gather(*(tier.writes.flush(timeout_s) for tier in tiers))
+        return sum(len(tier.writes) for tier in tiers)
+
+    def _tier(self, key: _TierKey) -> AnyTier:
+        held = self._tiers.get(key)
+        if held is None:
+            held = self._tiers[key] = _Held(_new_tier(self._connection(key[0]), *key[1:]))
+        held.users += 1
+        tier: AnyTier = held.thing
+        return tier
+
+    def _connection(self, config: ConnectionConfig) -> Connection:
+        held = self._connections.get(config)
+        if held is None:
+            connection = _new_connection(config, self._base)
+            held = self._connections[config] = _Held(connection)
+            self._came(connection)
+            connection.start()
+        held.users += 1
+        found: Connection = held.thing
+        return found
+
+    async def _release(self, key: _TierKey) -> None:
+        held = self._tiers[key]
+        held.users -= 1
+        if held.users:
+            return
+        del self._tiers[key]
+        await held.thing.close()
+        connection = self._connections[key[0]]
+        connection.users -= 1
+        if not connection.users:
+            del self._connections[key[0]]
+            self._went(connection.thing)
+            await connection.thing.close()
+
+
+def _tiers_of(store: DatastoreConfig) -> Iterator[tuple[str, TierConfig]]:
+    if not store.disabled:
+        yield L1, store
+        if store.l2 is not None:
+            yield L2, store.l2
+
+
+def _new_tier(connection: Connection, namespace: str | None, dataset: str | None, records: bool) -> AnyTier:
+    def entries_of(store: Store) -> Table[bytes, bytes]:
+        return store.entries(namespace, dataset)
+
+    def records_of(store: Store) -> Table[str, Any]:
+        return cast("RecordStore", store).records(namespace, dataset)
+
+    return Tier(connection, records_of if records else entries_of, label=f"connection {connection.id}")
+
+
+def _new_connection(config: ConnectionConfig, base: str) -> Connection:
+    url = config.url or f"aerospike://{config.hostnames}:{config.port}"
+    url = resolve_url(base, url)
+    scheme = url.partition(":")[0]
+
+    async def make(options: StoreOptions) -> Store:
+        kind = await asyncio.to_thread(registry.resolve, "stores", scheme)
+        store: Store = kind(options)
+        return store
+
+    return Connection(config.id, redact_url(url), make, _options(url, config))
+
+
+def _options(url: str, config: ConnectionConfig) -> StoreOptions:
+    timeout = config.timeout
+    if timeout is None:
+        return StoreOptions(url)
+    unit_s = _UNITS[timeout.unit].total_seconds()
+    return StoreOptions(url, connect_timeout_s=timeout.connection * unit_s, read_timeout_s=timeout.total * unit_s)
