@@ -88,7 +88,7 @@ def _joined(segments: Sequence[str | None]) -> str | None:
 
 def _whole_texts(column: Array) -> Sequence[str | None]:
     texts: list[str] = column.tolist()
-    return texts if _is_utf8("".join(texts)) else [text if _is_utf8(text) else None for text in texts]
+    return texts if is_utf8("".join(texts)) else [text if is_utf8(text) else None for text in texts]
 
 
 def _parts(column: Array) -> Sequence[str | None]:
@@ -96,8 +96,8 @@ def _parts(column: Array) -> Sequence[str | None]:
     return [None if text is None or "/" in text else text for text in _whole_texts(column)]
 
 
-def _is_utf8(text: str) -> bool:
-    """Bytes that are not stand in texts as lone surrogates."""
+def is_utf8(text: str) -> bool:
+    """Whether a store can take ``text`` as text: bytes that are not UTF-8 stand in it as lone surrogates."""
     if text.isascii():
         return True
     try:
