@@ -125,8 +125,8 @@ class Assembler:
             memory = self._datastores.memory(config.store)
             lease = self._datastores.external.lease(config.store)
             owned.push_async_callback(lease.release)
-            uses, unfit = _tier_uses(lease, interface, config.store)
-            warnings += unfit
+            uses, unused = _tier_uses(lease, interface, config.store)
+            warnings += unused
             outer = OuterTiers(uses, observe=metrics.observe_lookup, observe_seconds=metrics.observe_cache)
             chain = CacheChain(
                 predict,

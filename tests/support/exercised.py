@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlserve.cache.writes import WriteCounts
 from mlserve.errors import LoadError
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.events import ModelFailed, ModelLoaded
@@ -23,8 +24,17 @@ class FakeStats:
         return self.entries
 
 
+class FakeConnection:
+    """A connection to a store as metrics see it."""
+
+    def __init__(self, connection_id: str = "shared", down: str | None = None) -> None:
+        self.id = connection_id
+        self.down = down
+        self.writes = WriteCounts(written=3, dropped=1)
+
+
 def exercised_metrics() -> Metrics:
-    """One model and one datastore."""
+    """One model, one datastore and one connection."""
     metrics = Metrics()
     loaded = deployment()
     metrics.on_event(ModelLoaded(loaded, None))
@@ -41,6 +51,7 @@ def exercised_metrics() -> Metrics:
     model.observe_cache("memory", "get", 0.001)
     model.observe_joined(1)
     metrics.watch_datastore("hot", FakeStats())
+    metrics.watch_connection(FakeConnection())
     return metrics
 
 
