@@ -34,7 +34,7 @@ async def _measure() -> list[Figure]:
     model = TensorFlowBackend().load(MODEL, LoadOptions())
     assert isinstance(model, TensorFlowModel)
     config = ModelConfig(id="penguins_keras", url=str(MODEL))
-    interface = build_interface(model.signature, config, Serving.ROWS, None)
+    interface = build_interface(model.signature, config, Serving.ROWS, model.lookups, None)
     chain = await Assembler(Metrics(), Datastores())(Version(config, model, interface, "", None))
     rows = sample_rows(interface, None, 1)
     (tensors,) = Feed(model.signature, Serving.ROWS).tensors(rows)

@@ -86,7 +86,7 @@ class Served:
         tree = {"Models": [model], "Datastores": [{"ID": "d", "Cache": {"SizeMB": 8}}]}
         self.config: ModelConfig = Config.model_validate(tree).wanted_models()[0]
         serving = serving_mode(self.model.signature, self.config)
-        self.interface = build_interface(self.model.signature, self.config, serving, dict_hash=7)
+        self.interface = build_interface(self.model.signature, self.config, serving, self.model.lookups, dict_hash=7)
 
     def alone(self, rows: Rows) -> Rows | None:
         """What the model makes of a row for itself; ``None`` if it refuses it."""

@@ -35,7 +35,7 @@ class KeyMaker:
         self._columns = [(field.name, segments_of(field)) for field in interface.inputs]
 
     def keys(self, rows: Rows) -> list[str]:
-        """One key per row. The rows are those the model would see: already rounded, defaults filled in."""
+        """One key per row. The rows are canonical: what the model would see, rounded and folded."""
         if not self._columns or not rows.count:
             return [""] * rows.count
         parts = [segments(rows.columns[name]) for name, segments in self._columns]

@@ -6,12 +6,14 @@ clients compute the keys they always did: configured inputs first, in their orde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 from mlserve.config.schema import InputConfig, ModelConfig
 from mlserve.errors import BadRequest, LoadError
-from mlserve.types import MISSING, DType, InputField, Interface, Serving, Shape, Signature, TensorSpec
+from mlserve.serving.lookups import served_lookups
+from mlserve.types import MISSING, DType, InputField, Interface, Lookups, Serving, Shape, Signature, TensorSpec
 from mlserve.values import default_row
 
 
@@ -25,12 +27,22 @@ def serving_mode(signature: Signature, config: ModelConfig) -> Serving:
     return Serving.ONE if first <= {None, 1} else Serving.WHOLE
 
 
-def build_interface(signature: Signature, config: ModelConfig, serving: Serving, dict_hash: int | None) -> Interface:
-    """The interface of one version. Raises :class:`LoadError` where the configuration contradicts the signature."""
+def build_interface(
+    signature: Signature,
+    config: ModelConfig,
+    serving: Serving,
+    lookups: Mapping[str, Lookups],
+    dict_hash: int | None,
+) -> Interface:
+    """The interface of one version; ``lookups`` are the model's own.
+
+    Raises :class:`LoadError` where the configuration contradicts the signature.
+    """
     specs = {spec.name: spec for spec in signature.inputs}
-    fields = tuple(_field(entry, specs.get(entry.name), config, serving) for entry in _effective_inputs(config, specs))
+    fields = (_field(entry, specs.get(entry.name), config, serving) for entry in _effective_inputs(config, specs))
+    inputs = tuple(replace(it, lookups=served_lookups(lookups.get(it.name), it, serving)) for it in fields)
     outputs = None if config.transformer else answered_outputs(signature, config)
-    return Interface(fields, outputs, serving, dict_hash)
+    return Interface(inputs, outputs, serving, dict_hash)
 
 
 def settings_without_effect(signature: Signature, config: ModelConfig) -> Iterator[str]:

@@ -139,7 +139,7 @@ class Loader:
         warnings = list(settings_without_effect(signature, config))
         transformer = artifacts[Role.TRANSFORMER].path if Role.TRANSFORMER in artifacts else None
         for serving in dict.fromkeys((serving_mode(signature, config), Serving.WHOLE)):
-            interface = build_interface(signature, config, serving, dict_hash=None)
+            interface = build_interface(signature, config, serving, model.lookups, dict_hash=None)
             generation = generation_digest(dict(origin.digests), signature, interface, config, model.runtime)
             if config.use_dict:
                 interface = replace(interface, dict_hash=generation_number(generation))

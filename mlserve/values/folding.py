@@ -41,14 +41,30 @@ def _fold_all(words: frozenset[str | int], sentinel: str | int) -> Fold:
 
 
 def _fold_places(vocabularies: Mapping[int, Vocabulary]) -> Fold:
+    """Rows of free length may be too short to have all the places."""
     places = sorted(vocabularies)
     tables = [(vocabularies[place].words, vocabularies[place].sentinel) for place in places]
+    in_order = list(zip(places, tables, strict=True))
 
     def fold(column: Array) -> Array:
+        return fold_one(column) if len(column) == 1 else fold_many(column)
+
+    def fold_one(column: Array) -> Array:
+        changed = None
+        for place, (words, sentinel) in in_order:
+            if place >= column.size:
+                break
+            value = column.item(place)
+            if value not in words and value != sentinel:
+                changed = column.copy() if changed is None else changed
+                changed.flat[place] = sentinel
+        return column if changed is None else changed
+
+    def fold_many(column: Array) -> Array:
         size = prod(column.shape[1:])
-        there = bisect_left(places, size)  # all of them, unless the input's rows are of any length and these are short
+        there = places[: bisect_left(places, size)]
         flat = column.reshape(len(column), size)
-        values = flat[:, places[:there]].tolist()
+        values = flat[:, there].tolist()
         folded = [
             [value if value in words else sentinel for value, (words, sentinel) in zip(row, tables, strict=False)]
             for row in values
@@ -56,7 +72,7 @@ def _fold_places(vocabularies: Mapping[int, Vocabulary]) -> Fold:
         if folded == values:
             return column
         changed = flat.copy()
-        changed[:, places[:there]] = np.array(folded, column.dtype)
+        changed[:, there] = np.array(folded, column.dtype)
         return changed.reshape(column.shape)
 
     return fold

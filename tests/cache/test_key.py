@@ -8,14 +8,16 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlserve.cache.key import MAX_ELEMENTS, KeyMaker
-from mlserve.types import DType, InputField, Rows
+from mlserve.types import DType, InputField, Lookups, Rows
+from mlserve.values.canonical import canonical_rows
 from mlserve.values.rounding import round_half_away
 from tests.support.deployments import interface
+from tests.support.vocabularies import FOLDED, column_of, values_of, vocabularies
 
 NUMBERS = [dtype for dtype in DType if dtype not in (DType.STRING, DType.JSON)]
 TEXTS = st.text(st.characters() | st.sampled_from("%/2F5[]:#,\0"), max_size=6)
@@ -195,6 +197,25 @@ def test_rounded_values_share_a_key_only_if_they_are_one(dtype: DType, data: st.
         pair = [round_half_away(np.array([v]), digits) for v in (value, near)]
     one, other = (keys([InputField("x", dtype, (), precision=digits)], x=rounded)[0] for rounded in pair)
     assert (one == other) == (bits(pair[0][0]) == bits(pair[1][0]))
+
+
+@pytest.mark.parametrize("dtype", FOLDED)
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_rows_share_a_key_exactly_if_they_are_one_to_the_model(dtype: DType, data: st.DataObject) -> None:
+    """Scalars and vectors, some elements looked up and some exact: the key of a word is nobody else's."""
+    every, own = data.draw(vocabularies(dtype)), data.draw(vocabularies(dtype))
+    face = interface(
+        InputField("a", dtype, (), lookups=Lookups("", every)),
+        InputField("v", dtype, (2,), lookups=Lookups("", columns={1: own})),
+        InputField("e", dtype, ()),
+    )
+    cells = column_of(dtype, data.draw(st.lists(values_of(dtype), min_size=8, max_size=8)), 4)
+    asked = Rows({"a": cells[:, 0], "v": cells[:, 1:3], "e": cells[:, 3]}, 2)
+    canonical = canonical_rows(asked, face)
+    one, other = KeyMaker(face).keys(canonical)
+    first, second = zip(*(canonical.columns[name].tolist() for name in "ave"), strict=True)
+    assert (one == other) == (first == second)
 
 
 def test_doubles_too_large_to_round_stand_exactly() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +19,9 @@ from mlserve.config.schema import ModelConfig
 from mlserve.errors import LoadError
 from mlserve.serving.generation import generation_digest, generation_number, module_digest
 from mlserve.serving.interface import build_interface, serving_mode
-from mlserve.types import DType, Signature
+from mlserve.types import DType, Lookups, Serving, Signature
 from tests.support.models import signature
+from tests.support.vocabularies import words
 
 TWO = signature(
     {"x": (DType.FLOAT32, (None, 1)), "s": (DType.STRING, (None, 1))},
@@ -34,10 +37,11 @@ class Made:
     parts: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"artifact": "aa", "transformer": "bb"})
     signature: Signature = TWO
     runtime: str = "fake 1.0 (cpu)"
+    lookups: Mapping[str, Lookups] = dataclasses.field(default_factory=dict)
 
     def generation(self) -> str:
         config = ModelConfig.model_validate({"ID": "m", "URL": "m", **self.members})
-        interface = build_interface(self.signature, config, serving_mode(self.signature, config), None)
+        interface = build_interface(self.signature, config, serving_mode(self.signature, config), self.lookups, None)
         return generation_digest(self.parts, self.signature, interface, config, self.runtime)
 
 
@@ -88,6 +92,15 @@ NEW = {
     "class beside an artefact": Made({"Backend": "python:m.py:C"}),
     "Signature": Made({"Signature": "other"}),
     "Tags": Made({"Tags": ["serve", "gpu"]}),
+    "vocabulary": Made(lookups={"s": Lookups("", words("a", "b"))}),
+    "another word": Made(lookups={"s": Lookups("", words("a", "c"))}),
+    "words run together": Made(lookups={"s": Lookups("", words("ab"))}),
+    "no word": Made(lookups={"s": Lookups("", words())}),
+    "vocabulary of a column": Made(lookups={"s": Lookups("", columns={0: words("a", "b")})}),
+    "vocabulary of another column": Made(lookups={"s": Lookups("", columns={1: words("a", "b")})}),
+    "vocabulary, but Wildcard": Made(
+        {"Inputs": [{"Name": "s", "Wildcard": True}]}, lookups={"s": Lookups("", words("a", "b"))}
+    ),
 }
 
 SAME = {
@@ -116,6 +129,50 @@ def test_each_change_is_a_generation_of_its_own() -> None:
 def test_what_changes_no_answer_keeps_the_generation(what: str) -> None:
     """A moved or renamed model would lose its cache."""
     assert SAME[what].generation() == BASE.generation()
+
+
+def test_how_a_vocabulary_was_found_and_in_which_order_does_not_matter() -> None:
+    """Two hosts list the same words in another order, and a new mlserve words its reasons otherwise."""
+    one = {place: words(*"abc") for place in (0, 1)}
+    other = {place: words(*"cba") for place in (1, 0)}
+    generations = {
+        Made(lookups={"s": Lookups(reason, columns=columns)}).generation()
+        for reason, columns in (("looked up", one), ("found in a table", other))
+    }
+    assert len(generations) == 1
+
+
+IN_ANOTHER_PROCESS = """
+from mlserve.types import Lookups
+from tests.serving.test_generation import Made
+from tests.support.vocabularies import words
+
+lookups = {"s": Lookups("", words(*map(str, range(1000))), {1: words("x", "y"), 0: words("z")})}
+print(Made(lookups=lookups).generation())
+"""
+
+
+def test_every_process_finds_the_same_generation() -> None:
+    """Sets of words have another order in each: hosts that share a cache would never find each other's answers."""
+    found = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", IN_ANOTHER_PROCESS]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        root = Path(__file__).parents[2]
+        run = subprocess.run(
+            command, env=environment, cwd=root, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (run.returncode, run.stderr) == (0, "")
+        found.add(run.stdout)
+    assert len(found) == 1
+
+
+def test_a_large_vocabulary_is_a_short_text() -> None:
+    """The digest is over the text of the interface, and so would be a log line: not megabytes of words."""
+    lookups = {"s": Lookups("looked up", words(*map(str, range(100_000))))}
+    config = ModelConfig.model_validate({"ID": "m", "URL": "m"})
+    face = build_interface(TWO, config, Serving.ROWS, lookups, None)
+    assert len(repr(face.inputs)) < 1000
 
 
 def test_the_folder_of_user_code_does_not_matter() -> None:

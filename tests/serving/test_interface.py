@@ -26,7 +26,7 @@ def config(**members: Any) -> ModelConfig:
 
 
 def interface(sign: Signature, serving: Serving = Serving.ROWS, **members: Any) -> Interface:
-    return build_interface(sign, config(**members), serving, None)
+    return build_interface(sign, config(**members), serving, {}, None)
 
 
 def shown(fields: tuple[InputField, ...]) -> list[tuple[object, ...]]:

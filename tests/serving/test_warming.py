@@ -6,16 +6,22 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from mlserve.cache.key import KeyMaker
+from mlserve.cache.unkey import rows_from_keys
 from mlserve.config.schema import ReloadConfig
 from mlserve.errors import BadRequest, DeadlineExceeded
+from mlserve.inference.canonical import canonical
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.warming import CHUNK_ROWS, warm
-from mlserve.types import Context, DType, InputField, Rows
-from tests.support.deployments import FakeView, deployment, double, interface
+from mlserve.types import Context, DType, InputField, Interface, Lookups, Rows
+from mlserve.values.canonical import canonical_rows
+from tests.support.deployments import FakeView, deployment, double, interface, rows
+from tests.support.vocabularies import words
 
 
 class New:
@@ -196,3 +202,25 @@ async def test_the_old_version_may_close_meanwhile() -> None:
 
     new.before = close_old
     assert await warm(new.version, before, config()) == CHUNK_ROWS * 2
+
+
+@pytest.mark.parametrize("retrained", [Lookups("", words("de", "us")), Lookups("exact: StringSplit reads it"), None])
+async def test_a_new_vocabulary_is_no_new_input(retrained: Lookups | None) -> None:
+    """Each retrained model has other words. What the old one folded comes as the sentinel, which is a row like any."""
+
+    def face(lookups: Lookups | None) -> Interface:
+        return interface(InputField("country", DType.STRING, (), lookups=lookups))
+
+    before_face, after_face = face(Lookups("", words("de", "fr"))), face(retrained)
+    asked = canonical_rows(rows(country=["de", "fr", "us"]), before_face)
+    keys = KeyMaker(before_face).keys(asked)
+    seen: list[str] = []
+
+    async def predict(warmed: Rows, context: Context) -> Rows:
+        seen.extend(warmed.columns["country"].tolist())
+        return warmed
+
+    before = deployment(face=before_face, cache=FakeView(None, hot=keys, unkey=partial(rows_from_keys, before_face)))
+    new = deployment(canonical(predict, after_face), after_face, cache=FakeView(None))
+    assert await warm(new, before, config()) == 3
+    assert seen == (["de", "[UNK]", "[UNK]"] if retrained and retrained.every else ["de", "fr", "[UNK]"])

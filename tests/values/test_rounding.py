@@ -105,3 +105,10 @@ def test_dtype_and_shape_are_kept_and_the_caller_s_array_too(dtype: type, shape:
     assert (result.dtype, result.shape) == (values.dtype, shape)
     assert np.array_equal(values, before)
     assert np.array_equal(result, np.full(shape, 0.1, dtype))
+
+
+@pytest.mark.parametrize("values", [[1.5], [-0.0], [np.inf], [1.5, -0.0, 1e30]])
+def test_what_is_rounded_already_is_the_very_same_array(values: list[float]) -> None:
+    """Nothing is copied for rows that need nothing."""
+    column: Array = np.asarray(values, np.float32)
+    assert round_half_away(column, 1) is column
