@@ -123,9 +123,9 @@ class Connection:
                 await self._try()
             except Exception as error:
                 self.down = _reason(error)
-                if not isinstance(error, (StoreFault, TimeoutError)):
-                    logger.exception("connection %s: unexpected failure", self.id)
                 if not self._told_down:
+                    if not isinstance(error, (StoreFault, TimeoutError)):
+                        logger.exception("connection %s: unexpected failure", self.id)
                     self._tell_down(self.down)
                 self.tried.set()
             else:
