@@ -79,6 +79,8 @@ class _Walk:
 
     def through(self, graph: Any, inputs: Env) -> None:
         """Note all uses that ``graph`` makes of its ``inputs``. Raises :class:`_Lost`."""
+        if any(domain in _STANDARD for domain, _, _ in self._functions):
+            raise _Lost("the model has a function in the domain of the standard ops")
         constants, env = Constants(), dict(inputs)
         constants.add_initializers(graph)
         self._run(graph.node, env, constants)
@@ -119,8 +121,6 @@ class _Walk:
             self._look(domain, node, env, constants)
 
     def _call(self, function: Any, node: Any, env: Env, constants: Constants) -> None:
-        if _key(node.domain, "", node)[0] in _STANDARD:
-            raise _Lost(f"the model has a function with the name of the standard op {node.op_type}")
         defaults = {item.name: item for item in function.attribute_proto}
         attributes = {**defaults, **constants.attributes_of(node)}
         inner, inner_env = Constants(attributes), Env()
@@ -134,7 +134,7 @@ class _Walk:
         self._run(function.node, inner_env, inner)
         self._depth -= 1
         for formal, name in zip(function.output, node.output, strict=False):
-            if formal in inner_env:
+            if name and formal in inner_env:
                 env[name] = inner_env[formal]
 
     def _move(self, mover: Mover, node: Any, env: Env, constants: Constants) -> None:
@@ -155,7 +155,7 @@ class _Walk:
         for name, elements in zip(node.output, outputs, strict=False):
             if elements.parts is not first.parts:
                 self._spend(_weight(elements))
-            if any(elements.parts):
+            if name and any(elements.parts):
                 env[name] = elements
 
     def _look(self, domain: str, node: Any, env: Env, constants: Constants) -> None:
