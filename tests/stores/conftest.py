@@ -6,6 +6,7 @@ stands on (a server, a folder), and its row in ``GROUNDS`` under a name of the r
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from typing import ClassVar, Final
 import pytest
 
 from mlserve.contracts.store import MAX_VALUE_BYTES, Store, StoreFault, StoreOptions, Table
+from mlserve.stores.aerospike import AerospikeStore
 from mlserve.stores.lmdb import LmdbStore
 from mlserve.stores.memory import MemoryStore
+from tests.support.aerospike_double import AerospikeDouble, aerospike_double
 from tests.support.store_ground import Ground
 
 
@@ -37,6 +40,26 @@ class LmdbGround:
 @asynccontextmanager
 async def lmdb_ground(tmp_path: Path) -> AsyncIterator[Ground]:
     yield LmdbGround(tmp_path / "lmdb")
+
+
+@dataclass(frozen=True, slots=True)
+class AerospikeGround:
+    double: AerospikeDouble
+
+    def store(self) -> Store:
+        return AerospikeStore(StoreOptions(f"{self.double.url}/test", read_timeout_s=5.0, write_timeout_s=5.0))
+
+    @asynccontextmanager
+    async def out_of_order(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.double.stop)
+        yield
+        self.double.start()
+
+
+@asynccontextmanager
+async def aerospike_ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    with aerospike_double() as double:
+        yield AerospikeGround(double)
 
 
 class MemoryDriver:
@@ -99,6 +122,7 @@ async def memory_ground(tmp_path: Path) -> AsyncIterator[Ground]:
 
 
 GROUNDS: Final[dict[str, Callable[[Path], AbstractAsyncContextManager[Ground]]]] = {
+    "aerospike": aerospike_ground,
     "lmdb": lmdb_ground,
     "memory": memory_ground,
 }
