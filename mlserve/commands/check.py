@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mlserve.commands.loop import run
+from mlserve.commands.vocabulary import size_of
 from mlserve.commands.words import SERVED_BRIEFLY, plain_table, row_words, wide_console
 from mlserve.config.load import LoadedConfig, load_config
 from mlserve.daemon.models import open_manager, open_watch
@@ -81,10 +82,12 @@ def _result(loaded: LoadedConfig, status: Status) -> _Result:
 
 
 def _takes(deployment: Deployment) -> str:
-    return "\n".join(
-        _column(field, field.shape, "auxiliary" if field.auxiliary else "", "optional" if field.has_default else "")
-        for field in deployment.interface.inputs
-    )
+    return "\n".join(map(_input, deployment.interface.inputs))
+
+
+def _input(field: InputField) -> str:
+    auxiliary, optional = "auxiliary" if field.auxiliary else "", "optional" if field.has_default else ""
+    return ", ".join(filter(None, (_column(field, field.shape, auxiliary, optional), size_of(field.lookups))))
 
 
 def _gives(deployment: Deployment) -> str:

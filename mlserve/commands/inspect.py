@@ -1,4 +1,4 @@
-"""``mlserve inspect URL``: what a model takes and gives, whether it can be cached, and an entry to paste."""
+"""``mlserve inspect URL``: what a model takes and gives, what of it can be cached, and an entry to paste."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from mlserve.cache.segments import rule_of
 from mlserve.commands.loop import run
+from mlserve.commands.vocabulary import first_words
 from mlserve.commands.words import plain_table, row_words, size_words, wide_console
 from mlserve.config.load import LoadedConfig, parse_config
 from mlserve.config.redact import redact_url
@@ -25,7 +27,7 @@ from mlserve.observe.metrics import Metrics
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.interface import row_shape
 from mlserve.serving.selftest import made_up_values, self_test
-from mlserve.types import Serving
+from mlserve.types import Interface, Serving
 
 TEST_TIMEOUT_S: Final = 30.0
 LARGEST_TEST_ROW: Final = 100
@@ -115,6 +117,16 @@ def _print_facts(deployment: Deployment, console: Console) -> None:
             declared = str(spec).removeprefix(f"{spec.name}: {spec.dtype}")
             table.add_row(*map(Text, (spec.name, spec.dtype, declared, row_words(row_shape(spec, serving)))))
         console.print(table)
+    if facts.deterministic:
+        _print_keys(deployment.interface, console)
+
+
+def _print_keys(interface: Interface, console: Console) -> None:
+    """What makes two rows one to a cache."""
+    table = plain_table("Input", "Vocabulary", "In the key of a cached row")
+    for field in interface.inputs:
+        table.add_row(*map(Text, (field.name, first_words(field.lookups), rule_of(field))))
+    console.print(table)
 
 
 def _print_entry(entry: dict[str, Any], row: dict[str, Any] | None, console: Console) -> None:

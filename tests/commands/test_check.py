@@ -52,6 +52,17 @@ def test_a_good_configuration_is_a_table_and_nothing_else(folder: Path, mlserve:
     assert "b: float32" not in outcome.out
 
 
+def test_the_sizes_of_dictionaries_stand_beside_their_inputs(folder: Path, mlserve: Mlserve) -> None:
+    """A model saved without its vocabulary answers everybody alike: the table is where somebody would notice."""
+    (folder / "c.yaml").write_text(
+        f"Models: [{{ID: p, URL: {ROOT}/examples/models/penguins.onnx, Inputs: [{{Name: sex, Wildcard: true}}]}}]\n"
+    )
+    outcome = mlserve("check", "-c", "c.yaml")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "island: string, 3 words " in outcome.out
+    assert "sex: string " in outcome.out
+
+
 def test_every_problem_is_told_with_file_and_line(folder: Path, mlserve: Mlserve) -> None:
     """Fixing one problem to meet the next is a waste of a person's day."""
     (folder / "garbage.onnx").write_bytes(b"not a model")

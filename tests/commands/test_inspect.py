@@ -73,6 +73,16 @@ def test_an_onnx_model(tmp_path: Path, mlserve: Mlserve) -> None:
     assert mlserve("check", "-c", "pasted.yaml").code == 0
 
 
+def test_vocabularies_and_what_they_mean_for_the_cache(tmp_path: Path, mlserve: Mlserve) -> None:
+    """Somebody wonders why a model with ten countries has a million keys."""
+    outcome = mlserve("inspect", ROOT / "examples/models/penguins.onnx")
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert "Input Vocabulary In the key of a cached row" in lines
+    assert "bill_depth_mm exact; Precision would round it" in lines
+    (island,) = (line for line in lines if line.startswith("island 3 words"))
+    assert island.startswith("island 3 words: 'Biscoe', 'Dream', 'Torgersen' out of vocabulary: [UNK]; looked up")
+
+
 @pytest.mark.parametrize("name", ["Whole", "Dice"])
 def test_any_python_class(name: str, tmp_path: Path, models: None, mlserve: Mlserve) -> None:
     """An entry must survive YAML's own ideas (an input called NO) and models that are not served by rows."""
@@ -80,6 +90,7 @@ def test_any_python_class(name: str, tmp_path: Path, models: None, mlserve: Mlse
     assert outcome.code == 0
     assert ("a request is one run" in outcome.out) is (name == "Whole")
     assert ("must not be cached" in outcome.out) is (name == "Dice")
+    assert ("In the key of a cached row" in outcome.out) is (name != "Dice")
     pasted(outcome, tmp_path)
     assert mlserve("check", "-c", "pasted.yaml").code == 0
 
