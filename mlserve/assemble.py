@@ -30,7 +30,6 @@ from mlserve.cache.view import View
 from mlserve.config.schema import BatchConfig, DatastoreConfig
 from mlserve.contracts.backend import LoadedModel
 from mlserve.inference.canonical import canonical
-from mlserve.inference.canonical import canonical
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.independence import dependence, unlike
 from mlserve.inference.probe import measure_inline_rows, run
