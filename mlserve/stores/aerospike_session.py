@@ -49,7 +49,10 @@ class Session:
             raise StoreFault("none of these hosts answers as a node of Aerospike")
 
     def entries(self, keys: Sequence[Key]) -> list[bytes | StoreFault | None]:
-        """The entry under each of the distinct ``keys``, ``None`` for none, or why it could not be read."""
+        """The entry under each of the distinct ``keys``, ``None`` for none, or why it could not be read.
+
+        Only our bin is asked for, so that what others keep beside it can do no harm: see :meth:`records`.
+        """
         if len(keys) == 1:
             return [self._entry(keys[0])]
         found: list[bytes | StoreFault | None] = []
