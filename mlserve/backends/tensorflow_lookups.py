@@ -88,7 +88,7 @@ class _Judge:
                 if isinstance(use, Read):
                     raise _Exact(why_exact(use))
             if dtype is not DType.STRING and not dtype.is_integer:
-                raise _Exact(f"only words and integers are looked up, not {dtype}")
+                raise _Exact(f"only words and integers have vocabularies, not {dtype}")
             return self._judge(UNKNOWN_WORD if dtype is DType.STRING else UNKNOWN_NUMBER, uses)
         except _Exact as reason:
             return None, brief(f"exact: {reason}")
@@ -99,8 +99,8 @@ class _Judge:
         refused: set[Word] = set()
         for use in uses:
             if isinstance(use, Found):
-                tables[use.table.node] = self._contents(sentinel, use)
                 refused |= _refused(sentinel, use.table)
+                tables[use.table.node] = self._contents(sentinel, use)
             elif isinstance(use, Compared):
                 compared += as_words(use.constant.read())
         if sentinel in compared:
@@ -108,7 +108,7 @@ class _Judge:
         made = sentinel, frozenset(tables), frozenset(compared) | refused
         if made not in self._vocabularies:  # inputs that share a table share its words
             self._vocabularies[made] = Vocabulary(made[2].union(*(table.words for table in tables.values())), sentinel)
-        counts = [(node, len(table.words)) for node, table in tables.items()]
+        counts = [(node, len(table.words) - len(refused.intersection(table.words))) for node, table in tables.items()]
         return self._vocabularies[made], brief(why_folded(counts, dict.fromkeys(compared)))
 
     def _contents(self, sentinel: Word, use: Found) -> Contents:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mlserve.backends.faults import brief
 from mlserve.types import Array
 
@@ -46,7 +48,9 @@ def read_tables(session: Any, nodes: Collection[str]) -> dict[str, Contents | Un
         return {node: _contents(*pair) for node, pair in session.run(exports).items()} if exports else {}
     except errors.OpError as error:
         if len(exports) == 1:
-            return dict.fromkeys(exports, Unreadable(f"cannot be read: {brief(error.message)}"))
+            unfilled = isinstance(error, errors.AbortedError | errors.FailedPreconditionError)
+            text = "is not filled as the model is loaded" if unfilled else f"cannot be read: {brief(error.message)}"
+            return dict.fromkeys(exports, Unreadable(text))
     return {node: found for one in exports for node, found in read_tables(session, [one]).items()}
 
 
@@ -70,8 +74,11 @@ def _export(graph: Any, node: str) -> Any:
 
 
 def _contents(keys: Array, values: Array) -> Contents | Unreadable:
-    if keys.dtype.kind not in "Oiu" or keys.size != len(keys):  # dense tables give words a second dimension
+    if keys.dtype.kind not in "Oiu" or keys.size != len(keys):
         return Unreadable(f"has keys that are neither words nor integers ({keys.dtype}{list(keys.shape)})")
+    if keys.ndim > 1:  # a dense table gives all its buckets, most of which hold the key that stands for empty ones
+        keys, first = np.unique(keys, return_index=True)
+        values = values[first]
     if len(keys) > LARGEST:
         return Unreadable(f"has {len(keys)} words, more than {LARGEST}")
     return Contents(as_words(keys), values)

@@ -24,7 +24,10 @@ Tensors = dict[str, Any]
 def save_graph(
     folder: Path, build: Callable[[Any], dict[str, tuple[Tensors, Tensors]]], *, tags: Sequence[str] = ("serve",)
 ) -> Path:
-    """Save what ``build(tensorflow)`` makes in a new graph: per signature name its inputs and outputs."""
+    """Save what ``build(tensorflow)`` makes in a new graph: per signature name its inputs and outputs.
+
+    Loading it runs the initializers of its tables.
+    """
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     with tensorflow.Graph().as_default(), v1.Session() as session:
@@ -37,7 +40,13 @@ def save_graph(
         }
         session.run(v1.global_variables_initializer())
         builder = v1.saved_model.Builder(str(folder))
-        builder.add_meta_graph_and_variables(session, list(tags), signature_def_map=signatures)
+        builder.add_meta_graph_and_variables(
+            session,
+            list(tags),
+            signature_def_map=signatures,
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=v1.tables_initializer(),
+        )
         builder.save()
     return folder
 
