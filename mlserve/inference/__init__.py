@@ -1,1 +1,1 @@
-"""What happens to rows when no cache answers them: rounding, the run itself, the transformer."""
+"""What happens to rows when no cache answers them, and before: canonical rows, the run itself, the transformer."""

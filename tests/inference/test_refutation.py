@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mlserve import registry
+from mlserve.config.schema import ModelConfig
+from mlserve.contracts.backend import LoadOptions
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.refutation import folding_faults
-from mlserve.types import Array, DType, InputField, Lookups, Rows, Serving, Shape
+from mlserve.serving.interface import build_interface
+from mlserve.serving.selftest import sample_rows
+from mlserve.types import Array, DType, InputField, Lookups, Rows, Serving, Shape, Vocabulary
 from tests.support.deployments import interface
 from tests.support.models import FakeModel, signature
 from tests.support.vocabularies import numbers, words
@@ -138,3 +144,18 @@ def test_outputs_that_do_not_line_up_with_rows_come_out() -> None:
     """They say how the model must be served, not what it looks up."""
     with pytest.raises(Misaligned):
         found(lambda column: [1.0], Lookups("", KNOWN))
+
+
+@pytest.mark.parametrize(("sentinel", "faults"), [("[UNK]", ()), ("Dream", ("island",))])
+def test_a_real_model(sentinel: str, faults: tuple[str, ...]) -> None:
+    """Through its runtime: unknown islands are all one to it, and none of them is Dream."""
+    artifact = Path(__file__).parents[2] / "examples/models/penguins.onnx"
+    model = registry.resolve("backends", "onnx")().load(artifact, LoadOptions())
+    lookups = {"island": Lookups("", Vocabulary(["Biscoe", "Torgersen"], sentinel))}
+    config = ModelConfig(id="m", url="m")
+    try:
+        face = build_interface(model.signature, config, Serving.ROWS, lookups, None)
+        row = sample_rows(face, None, 1)
+        assert folding_faults(model, Feed(model.signature, Serving.ROWS), row, face) == faults
+    finally:
+        model.close()
