@@ -225,6 +225,59 @@ class TestColumns:
         assert proved(found) == (None, {1: numbers(4), 2: numbers(4)})
         assert found.reason == "column 0 exact: it is an output; columns 1-2 looked up by LabelEncoder (1 category)"
 
+    @pytest.mark.parametrize(
+        ("nodes", "axis", "places"),
+        [
+            ([node("Slice", "m", "1", "9", "1", outputs=("h",))], 1, [1]),
+            ([node("Slice", "m", "-1", "-9", "1", "-1", outputs=("h",))], 1, [2]),
+            ([node("Slice", "m", "1", "9", "0", outputs=("h",))], 1, [0]),
+            ([node("Unsqueeze", "m", "0", outputs=("h",))], 2, [0]),
+            ([node("Unsqueeze", "m", "0", outputs=("u",)), node("Squeeze", "u", "0", outputs=("h",))], 1, [0]),
+            ([node("Reshape", "m", "[-1,3]", outputs=("h",))], 1, [0]),
+            ([node("Flatten", "m", outputs=("h",))], -1, [0]),
+            ([node("Transpose", "m", outputs=("tr",)), node("Reshape", "tr", "[-1,3]", outputs=("h",))], 1, [0, 1, 2]),
+            ([node("Transpose", "m", outputs=("tr",)), node("Flatten", "tr", outputs=("h",))], 1, [0, 1, 2]),
+            ([node("Transpose", "m", outputs=("tr",)), node("Reshape", "tr", "[-1,3]", outputs=("h",))], 0, [0, 1, 2]),
+            ([node("Transpose", "m", outputs=("tr",)), node("Flatten", "tr", outputs=("h",))], 0, [0, 1, 2]),
+            ([node("Transpose", "m", outputs=("h",))], 1, [0, 1, 2]),
+            ([node("Transpose", "m", outputs=("h",))], 0, [0]),
+            ([node("Split", "m", outputs=("other", "h"), axis=1, num_outputs=2)], 1, [2]),
+            ([node("Gather", "m", "[1,2]", outputs=("h",), axis=1)], 1, [1]),
+            (
+                [node("Gather", "m", "2", outputs=("g",), axis=1), node("Concat", "g", "m", outputs=("h",), axis=1)],
+                1,
+                [2],
+            ),
+            ([node("Concat", "m", "m", outputs=("h",), axis=0)], 1, [0, 1, 2]),
+            ([node("Where", "true", "m", "word", outputs=("h",))], 1, [0, 1, 2]),
+        ],
+    )
+    def test_movers(self, nodes: list[Any], axis: int, places: list[int]) -> None:
+        """The first element along ``axis`` would be looked for in another column than the one it came from."""
+        weights = [constant(str(number), [number]) for number in (0, 1, 2, 9, -1, -9)]
+        weights += [constant("[-1,3]", [-1, 3]), constant("[1,2]", [1, 2]), constant("true", [True])]
+        weights += [constant("word", np.array(["q"], object))]
+        follows = [node("Gather", "h", "0", outputs=("first",), axis=axis), one_hot("first", "a")]
+        proto = graph([*nodes, *follows], weights, opset=18)
+        found = find_lookups(proto)["m"]
+        whole = dict.fromkeys(range(3), found.every) if found.every else found.columns
+        assert whole == {place: words("a") if place in places else words() for place in range(3)}
+        feeds = {"m": np.array([["u", "a", "v"], ["a", "s", "w"], ["", "new", "a"]], object)}
+        assert not can_tell(inferring(proto), feeds, {"m": found})
+
+    def test_either_side_of_a_choice(self) -> None:
+        """The second of two columns to choose from would be taken for a constant."""
+        nodes = [node("Where", "true", "s", "t", outputs=("h",)), one_hot("h", "a")]
+        found = find_lookups(graph(nodes, [constant("true", [True])]))
+        assert [proved(item) for item in found.values()] == [(words("a"), {})] * 2
+
+    def test_what_directs_a_move_is_read(self) -> None:
+        """A position in a table would be folded to the first."""
+        nodes = [node("Gather", "s", "i", outputs=("h",)), one_hot("h", "a")]
+        found = find_lookups(graph(nodes))
+        assert found["s"].every == words("a")
+        assert found["i"].reason == "exact: Gather reads it"
+
     def test_merged_and_split(self) -> None:
         """Exporters merge named columns and take them apart again."""
         nodes = [
