@@ -115,7 +115,8 @@ def test_odd_floats_fit(value: float) -> None:
     assert layout(spec).read(KEY, record, 0.0).payload == payload
 
 
-@given(st.text(st.characters(codec=None, categories=None) | st.sampled_from("\0\udcff"), max_size=5))
+# Not one alphabet of both: characters that are named beside a million others are never drawn.
+@given(st.text(st.sampled_from("a\0\udcff"), max_size=3) | st.text(max_size=5))
 def test_strings_come_back_as_they_were(text: str) -> None:
     """Aerospike's client cuts text at a zero byte, and ends the process for text that is not UTF-8."""
     own = layout(LABEL)
@@ -152,7 +153,7 @@ def test_what_is_no_payload_or_too_large_is_not_written() -> None:
     assert written(layout(LABEL), payload_of(label=objects("x" * MAX_VALUE_BYTES))) is None
 
 
-@pytest.mark.parametrize("found", [None, 0, DICT_HASH + 1, float(DICT_HASH), str(DICT_HASH), True])
+@pytest.mark.parametrize("found", [None, 0, DICT_HASH + 1, str(DICT_HASH)])
 def test_a_record_of_another_version_is_stale(found: Any) -> None:
     """Clients take one without dictHash for good for ever; here it would answer for a model that has changed."""
     bins = {name: value for name, value in BINS.items() if name != "dictHash"}
@@ -160,6 +161,14 @@ def test_a_record_of_another_version_is_stale(found: Any) -> None:
         bins["dictHash"] = found
     with pytest.raises(Stale, match="dictHash is"):
         LAYOUT.read(KEY, Record(bins, 30.0), 0.0)
+
+
+def test_a_dict_hash_is_an_integer_and_nothing_else() -> None:
+    """``True`` and ``1.0`` are equal to 1, and no bin that anybody wrote as a version."""
+    own = MlyLayout(interface(INPUT, outputs=(LABEL,), dict_hash=1), longest_life_s=900.0)
+    for found in (True, 1.0):
+        with pytest.raises(Stale):
+            own.read(KEY, Record({"label": "a", "dictHash": found}, 30.0), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +198,14 @@ def test_an_integer_too_large_for_the_output_is_damaged(dtype: DType, value: int
     own = layout(TensorSpec("n", dtype, (None,)))
     with pytest.raises(Damaged, match=f"holds {value}, expected {dtype}"):
         own.read(KEY, Record({"n": value, "dictHash": DICT_HASH}, 30.0), 0.0)
+    with pytest.raises(Damaged, match=f"holds True, expected {dtype}"):
+        own.read(KEY, Record({"n": True, "dictHash": DICT_HASH}, 30.0), 0.0)
 
 
-BIN_VALUES = st.integers() | st.floats() | st.text(max_size=3) | st.booleans()
+BIN_VALUES = st.integers(-1) | st.floats(width=32) | st.text(max_size=3) | st.booleans()
 
 
-@given(st.dictionaries(st.sampled_from(["score", "label", "n", "x"]), BIN_VALUES))
+@given(st.fixed_dictionaries(dict.fromkeys(("score", "label", "n"), BIN_VALUES)))
 def test_no_record_does_more_than_miss(bins: dict[str, Any]) -> None:
     """An exception that the chain does not expect would cost a request that the model can answer."""
     own = layout(SCORE, LABEL, TensorSpec("n", DType.UINT64, (None,)))
