@@ -22,6 +22,7 @@ class Canned:
         self.status = 200
         self.clock = 0.0
         self.models: list[dict[str, Any]] = []
+        self.step = threading.Lock()  # the page asks whenever it likes: new counts come with their new time
         self.asked = 0
         self.tier: str | None = None
         self.error = ""
@@ -30,18 +31,21 @@ class Canned:
         self.asked += 1
         if self.status != 200:
             return orjson.dumps({"status": "error", "error": self.error, "code": "forbidden"})
-        return orjson.dumps({"version": "1.2.3", "clockSeconds": self.clock, "models": self.models})
+        with self.step:
+            return orjson.dumps({"version": "1.2.3", "clockSeconds": self.clock, "models": self.models})
 
     def model(self, **changed: Any) -> None:
         """Answer one model from now on, five seconds later than before."""
-        self.clock += 5
         known = {"id": "m", "state": "serving", "error": None, "rows": 0, "cacheLookups": 0, "cacheHits": 0}
         form = {"generation": "abc", "runtime": "r", "loadSeconds": 1.5, "warnings": [], "madeUp": False, "inputs": []}
-        self.models = [{**known, **form, **changed}]
+        with self.step:
+            self.clock += 5
+            self.models = [{**known, **form, **changed}]
 
 
 @pytest.fixture
-def canned() -> Iterator[tuple[Canned, str]]:
+def canned(browser: Browser) -> Iterator[tuple[Canned, str]]:
+    """Left by the browser before it ends: a page would note that nobody answers it any more."""
     state = Canned()
 
     class Handler(BaseHTTPRequestHandler):
@@ -77,6 +81,7 @@ def canned() -> Iterator[tuple[Canned, str]]:
         try:
             yield state, f"http://127.0.0.1:{server.server_port}"
         finally:
+            browser.open("about:blank")
             server.shutdown()
             thread.join()
 

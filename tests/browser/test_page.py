@@ -31,6 +31,13 @@ Models:
   - {{ID: gone, URL: "{MARKUP}.onnx"}}
 """
 SPECIES = "{'Adelie': 0.75, 'Gentoo': 0.25}"
+HOLD_ANSWERS = """
+const ask = window.fetch;
+window.fetch = async (url, options) => {
+  if (options.method === "POST") await new Promise((resolve) => { window.letGo = resolve; });
+  return ask(url, options);
+};
+"""
 
 Show = Callable[[str], None]
 
@@ -156,7 +163,9 @@ class TestByKeyboard:
         """Else every visit begins with a walk over the links."""
         page.press(TAB)
         assert page.focused() == "Skip to the models"
-        page.press(ENTER, TAB)
+        page.press(ENTER)
+        page.wait_for(lambda: page.run("return location.hash") == "#main")
+        page.press(TAB)
         assert page.focused() == "food"
 
     def test_what_is_open_closes_again(self, page: Browser) -> None:
@@ -187,11 +196,12 @@ class TestByKeyboard:
 
 class TestErrors:
     def test_stand_at_the_field_they_name(self, page: Browser, keep: Show) -> None:
-        """And the focus with them; they go when the value is good."""
+        """And the focus goes there from another field; they go when the value is good."""
         open_by_keyboard(page, "food")
         page.tab_to("grams")
         page.retype("much")
-        page.press(ENTER, TAB)
+        page.tab_to("prey")
+        page.press(ENTER)
         page.wait_for(lambda: invalid(page))
         assert invalid(page) == [["grams", "expected a number (float32), got 'much'"]]
         assert page.focused() == "grams"
@@ -201,6 +211,20 @@ class TestErrors:
         predict(page, "food")
         assert answer(page, "food")["answer"] == "1.00 kg of krill"
         assert invalid(page) == []
+
+    @pytest.mark.parametrize(("meanwhile", "focused"), [(TAB, "Predict"), ("squid", "prey")])
+    def test_take_the_focus_from_nobody_who_has_moved_on(self, page: Browser, meanwhile: str, focused: str) -> None:
+        """What a person types while an answer is late would end up in another field."""
+        open_by_keyboard(page, "food")
+        page.tab_to("grams")
+        page.retype("much")
+        page.tab_to("prey")
+        page.run(HOLD_ANSWERS)
+        page.press(ENTER, meanwhile)
+        assert page.focused() == focused
+        page.run("letGo()")
+        page.wait_for(lambda: invalid(page))
+        assert page.focused() == focused
 
     def test_stand_at_each_field_that_is_empty(self, page: Browser) -> None:
         """The server names them all at once."""
@@ -232,6 +256,7 @@ class TestErrors:
             browser.wait_for(lambda: browser.text("#summary") == "The model serves.")
         browser.wait_for(lambda: "does not answer" in browser.text("#summary"))
         assert browser.text("h2") == "food"
+        browser.open("about:blank")  # else it would go on asking, and complain in what follows
         refused = browser.console()
         assert refused
         assert all("ERR_CONNECTION_REFUSED" in line for line in refused)

@@ -143,11 +143,11 @@ def open_browser(profile: Path) -> Iterator[Browser]:
     ) as driver:
         try:
             assert driver.stdout is not None
-            said = iter(driver.stdout.readline, "")
-            match = next(
-                (found for line in said if (found := re.search(r"started successfully on port (\d+)", line))), None
-            )
-            assert match is not None, "chromedriver did not start"
+            said = ""
+            while not (match := re.search(r"started successfully on port (\d+)", said)):
+                line = driver.stdout.readline()
+                assert line, f"chromedriver did not start; it said:\n{said}"
+                said += line
             sessions = f"http://127.0.0.1:{match[1]}/session"
             options = {"args": [*FLAGS, f"--user-data-dir={profile}"], "binary": shutil.which("chromium")}
             wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}

@@ -109,13 +109,20 @@ export class Card {
 
   async predict(event) {
     event.preventDefault();
-    if (!this.form || this.answer.waiting) return;
-    this.form.clear();
+    const { form } = this;
+    if (!form || this.answer.waiting) return;
+    form.clear();
     const url = `/v1/api/model/${encodeURIComponent(this.id)}/eval`;
-    const body = this.form.json();
-    const outcome = await this.answer.ask(url, body);
-    const blamed = outcome.error === null ? 0 : this.form.blame(outcome.error);
-    if (blamed) this.answer.point(blamed);
+    const body = form.json();
+    const waits = form.attention();
+    const { error } = await this.answer.ask(url, body);
+    // A new version may have brought another form meanwhile, which this answer is not about.
+    if (error === null || form !== this.form) return;
+    const blamed = form.blame(error);
+    if (!blamed.length) return;
+    this.answer.point(blamed.length);
+    // Whoever has moved on or types again is not pulled away; they hear of the error, and it stands at its field.
+    if (waits()) blamed[0].control.focus();
   }
 }
 

@@ -27,7 +27,14 @@ export class Form {
     this.fields.forEach((field) => field.complain(""));
   }
 
-  // Shows `error` at the fields it is about, and answers how many they are.
+  // Answers a function that is true until the focus moves on or a value changes.
+  attention() {
+    const focused = document.activeElement;
+    const values = this.fields.map((field) => field.control.value);
+    return () => document.activeElement === focused && this.fields.every((field, index) => field.control.value === values[index]);
+  }
+
+  // Shows `error` at the fields it is about, and answers them.
   blame(error) {
     let blamed = this.fields.filter((field) => field.isNamedIn(error));
     blamed.forEach((field) => field.complain(error.slice(error.indexOf(": ", field.prefix.length) + 2)));
@@ -35,8 +42,7 @@ export class Form {
       blamed = this.left.filter((field) => !field.input.optional);
       blamed.forEach((field) => field.complain("a value is missing"));
     }
-    blamed[0]?.control.focus();
-    return blamed.length;
+    return blamed;
   }
 }
 
