@@ -100,6 +100,7 @@ class LmdbStore:
         if self._closed:
             return
         self._closed = True
+        closing = None
         try:
             if self._writer is not None:
                 await self._writer.close(FLUSH_S)
@@ -107,12 +108,10 @@ class LmdbStore:
             if self._thread is not None:
                 closing = self._thread.run(self._close)
                 self._thread.end()
-                await self._wait_for(closing)
-
-    async def _wait_for(self, closing: asyncio.Future[None]) -> None:
-        _, late = await asyncio.wait([closing], timeout=CLOSE_S)
-        if late:
-            logger.warning("%s did not close in %g s: the disk hangs, or is slow", self._options.url, CLOSE_S)
+        if closing is not None:
+            _, late = await asyncio.wait([closing], timeout=CLOSE_S)
+            if late:
+                logger.warning("%s did not close in %g s: the disk hangs, or is slow", self._options.url, CLOSE_S)
 
     def _opened(self) -> Writer:
         if self._writer is None or self._closed:

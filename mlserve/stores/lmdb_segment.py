@@ -40,6 +40,7 @@ _DAMAGE: Final = (
     lmdb.CorruptedError,
     lmdb.CursorFullError,
     lmdb.InvalidError,
+    lmdb.PageFullError,
     lmdb.PageNotFoundError,
     lmdb.PanicError,
     lmdb.VersionMismatchError,
@@ -88,10 +89,12 @@ class Segment:
                 max_readers=MAX_READERS,
                 max_spare_txns=2,
             )
-        except _DAMAGE as error:
-            raise Damaged(f"{self.data}: {error}") from error
         except lmdb.Error as error:
-            raise StoreFault(f"{self.data} cannot be opened: {error}") from error
+            # The system's are above 0, such as too many open files. LMDB's own speak of what the file holds, and so
+            # does the complaint of arguments, for those do not vary.
+            if error.code > 0 and not isinstance(error, lmdb.InvalidParameterError):
+                raise StoreFault(f"{self.data} cannot be opened ({error}); if that stays, remove {folder}") from error
+            raise Damaged(f"{self.data}: {error}") from error
         try:
             self._fit(size_bytes)
         except BaseException:
