@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlserve.cache.chain import CacheChain
-from mlserve.cache.key import MAX_ELEMENTS, segments_of
 from mlserve.cache.layout import GENERATION_BYTES
 from mlserve.cache.outer import OuterTiers
 from mlserve.cache.replay import Recording, Replay
+from mlserve.cache.segments import explained_segments
 from mlserve.cache.unkey import rows_from_keys
 from mlserve.contracts.memory import Memory
-from mlserve.types import InputField, Interface, Rows
+from mlserve.types import Interface, Rows
 from mlserve.values.canonical import canonical_rows
 
 
@@ -45,24 +45,17 @@ class View:
 
     async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
         """One document per row of ``rows``, which are as callers sent them."""
-        rows = canonical_rows(rows, self._interface)
-        segments = {field.name: segments_of(field)(rows.columns[field.name]) for field in self._interface.inputs}
-        keys = self._chain.keys(rows) if self._chain is not None else [b""] * rows.count
+        canonical = canonical_rows(rows, self._interface)
+        keys = self._chain.keys(canonical) if self._chain is not None else [b""] * rows.count
         return [
             {
-                "key": "/".join(segments[field.name][index] for field in self._interface.inputs),
-                "segments": [
-                    {
-                        "input": field.name,
-                        "value": rows.columns[field.name][index],
-                        "segment": segments[field.name][index],
-                        "rule": _rule(field),
-                    }
-                    for field in self._interface.inputs
-                ],
-                "tiers": {"memory": self._state(key), **await self._outer.peek(key, rows.take([index]), deadline)},
+                "key": "/".join(str(segment["segment"]) for segment in segments),
+                "segments": segments,
+                "tiers": {"memory": self._state(key), **await self._outer.peek(key, canonical.take([index]), deadline)},
             }
-            for index, key in enumerate(keys)
+            for index, (key, segments) in enumerate(
+                zip(keys, explained_segments(self._interface, rows, canonical), strict=True)
+            )
         ]
 
     def hot_keys(self, count: int) -> Sequence[str]:
@@ -82,13 +75,3 @@ class View:
             return {"state": "miss"}
         value, ttl_s = entry
         return {"state": "hit" if ttl_s > 0 else "expired", "ttl_s": round(ttl_s, 3), "bytes": len(value)}
-
-
-def _rule(field: InputField) -> str:
-    if field.auxiliary and not field.wildcard:
-        return "not in the key: an auxiliary input that KeyFields does not name"
-    if field.shape != ():
-        return f"its values; a digest of them if there are more than {MAX_ELEMENTS}"
-    if field.precision is not None:
-        return f"rounded to {field.precision} decimals, as the model sees it"
-    return "the exact value"

@@ -60,7 +60,7 @@ async def test_explain_shows_the_key_that_the_chain_uses() -> None:
                 "input": "v",
                 "value": [1, 2],
                 "segment": "[2][1,2]",
-                "rule": "its values; a digest of them if there are more than 16",
+                "rule": "the exact values",
             },
             {
                 "input": "aux",

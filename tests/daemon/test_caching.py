@@ -138,7 +138,7 @@ def test_explain_tells_the_key_and_what_memory_holds(daemon: Daemon) -> None:
     assert before["key"] == "9.1"
     assert before["tiers"] == {"memory": {"state": "miss"}}
     assert before["segments"] == [
-        {"input": "x", "value": 9.1, "segment": "9.1", "rule": "rounded to 1 decimals, as the model sees it"}
+        {"input": "x", "value": 9.06, "segment": "9.1", "rule": "rounded to 1 decimal, as the model sees it"}
     ]
     ask(daemon, "rounded", "x=9.1")
     assert daemon.get(path)[1]["tiers"]["memory"]["state"] == "hit"  # type: ignore[index]

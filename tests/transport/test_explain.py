@@ -72,11 +72,12 @@ async def test_the_document() -> None:
 
 
 async def test_rounding_comes_before_the_key() -> None:
-    """As in ``eval``: the key is that of the value that the model sees."""
+    """As in ``eval``: the key is that of the value that the model sees; shown is what was sent."""
     face = interface(InputField("x", DType.FLOAT32, (), precision=1))
     document = said(await handler(cached(face))(request(PATH, "x=1.25"), "m"))
     assert document["key"] == "1.3"
-    assert document["segments"][0]["value"] == pytest.approx(1.3)
+    assert document["segments"][0]["value"] == 1.25
+    assert document["segments"][0]["segment"] == "1.3"
     assert "notCached" not in document
 
 
