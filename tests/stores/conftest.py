@@ -19,7 +19,9 @@ from mlserve.contracts.store import MAX_VALUE_BYTES, Store, StoreFault, StoreOpt
 from mlserve.stores.aerospike import AerospikeStore
 from mlserve.stores.lmdb import LmdbStore
 from mlserve.stores.memory import MemoryStore
+from mlserve.stores.redis import RedisStore
 from tests.support.aerospike_double import AerospikeDouble, aerospike_double
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.store_ground import Ground
 
 
@@ -121,10 +123,46 @@ async def memory_ground(tmp_path: Path) -> AsyncIterator[Ground]:
     yield MemoryGround()
 
 
+@dataclass(frozen=True, slots=True)
+class RedisGround:
+    server: RedisServer
+    url: str
+
+    def store(self) -> Store:
+        return RedisStore(StoreOptions(self.url, connect_timeout_s=5.0, read_timeout_s=5.0, write_timeout_s=5.0))
+
+    @asynccontextmanager
+    async def out_of_order(self) -> AsyncIterator[None]:
+        self.server.kill()
+        yield
+        self.server.start()
+
+
+@asynccontextmanager
+async def redis_ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    with redis_server() as server:
+        yield RedisGround(server, server.url)
+
+
+@asynccontextmanager
+async def rediss_ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    with redis_server(tls=True) as server:
+        yield RedisGround(server, server.url)
+
+
+@asynccontextmanager
+async def unix_ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    with redis_server(password="pass/wörd") as server:
+        yield RedisGround(server, server.unix_url)
+
+
 GROUNDS: Final[dict[str, Callable[[Path], AbstractAsyncContextManager[Ground]]]] = {
     "aerospike": aerospike_ground,
     "lmdb": lmdb_ground,
     "memory": memory_ground,
+    "redis": redis_ground,
+    "rediss": rediss_ground,
+    "unix": unix_ground,
 }
 
 
