@@ -28,7 +28,6 @@ from mlserve.contracts.store import MAX_VALUE_BYTES, StoreFault, StoreRefused
 logger = logging.getLogger(__name__)
 
 DATA_FILE: Final = "data.mdb"
-_LOCK_FILE: Final = "lock.mdb"
 MAX_READERS: Final = 8
 """The event loop and the thread read, one transaction each; the rest is room for people with LMDB's own tools."""
 
@@ -73,10 +72,8 @@ class Segment:
         """What a read or a write came upon. From then on reads find nothing here, and it should be dropped."""
         if make:
             folder.mkdir(mode=0o700)
-        elif not self.data.exists() or self.data.stat().st_size < 2 * mmap.PAGESIZE:
+        elif not self.data.is_file() or self.data.stat().st_size < 2 * mmap.PAGESIZE:
             raise Damaged(f"{self.data} is cut short")
-        # Only who holds the folder comes here, so nobody uses it: what is in it can but be of the past, or damaged.
-        (folder / _LOCK_FILE).unlink(missing_ok=True)
         try:
             self._env = lmdb.open(
                 str(folder),
@@ -90,10 +87,14 @@ class Segment:
                 max_spare_txns=2,
             )
         except lmdb.Error as error:
+            if make:
+                remove(folder)
             # The system's are above 0, such as too many open files. LMDB's own speak of what the file holds, and so
             # does the complaint of arguments, for those do not vary.
             if error.code > 0 and not isinstance(error, lmdb.InvalidParameterError):
-                raise StoreFault(f"{self.data} cannot be opened ({error}); if that stays, remove {folder}") from error
+                raise StoreFault(
+                    f"{self.data} cannot be opened ({error}): is the disk full? If that stays, remove {folder}"
+                ) from error
             raise Damaged(f"{self.data}: {error}") from error
         try:
             self._fit(size_bytes)

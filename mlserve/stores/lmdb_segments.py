@@ -94,12 +94,7 @@ class Segments:
 
     def make(self) -> Segment:
         """A new one, for :meth:`take`. Raises :class:`StoreFault` and :class:`OSError`."""
-        path = self._path(self._newest + 1)
-        try:
-            fresh = Segment(path, self._bytes, make=True)
-        except BaseException:
-            remove(path)
-            raise
+        fresh = Segment(self._path(self._newest + 1), self._bytes, make=True)
         self._newest += 1
         self._opened.insert(0, fresh)
         return fresh

@@ -103,8 +103,6 @@ class Writer:
             names = list(self._aging)[:COPIES_PER_WRITE]
             for name in names:
                 del self._aging[name]
-            if not pieces and not names:
-                return  # all callers have left
             try:
                 await self._write([put for piece in pieces for put in piece.puts], names)
             except asyncio.CancelledError:

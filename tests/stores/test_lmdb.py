@@ -360,7 +360,8 @@ async def test_one_folder_belongs_to_one_process(tmp_path: Path) -> None:
     await child.stdout.read()
     await child.wait()
     await store.open()
-    assert await get(store, b"0") is not None
+    await put(store, b"a", b"1")
+    assert await get(store, b"a") == b"1"
     await store.close()
 
 
@@ -410,12 +411,15 @@ async def test_the_end_waits_for_no_disk_that_hangs(
     await store.open()
     await put(store, b"a", b"1")
     async with held_up(store):
-        late = asyncio.create_task(put(store, b"b", b"2"))
-        await asyncio.sleep(0)
+        under_way = asyncio.create_task(put(store, b"b", b"2"))
+        await _turn_of(under_way)
+        in_line = asyncio.create_task(put(store, b"c", b"3"))
+        await _turn_of(in_line)
         async with asyncio.timeout(PATIENCE_S):
             await store.close()
-        with pytest.raises(StoreFault, match="closed"):
-            await late
+        for late in (under_way, in_line):
+            with pytest.raises(StoreFault, match="closed"):
+                await late
         assert "did not close in 0.05 s" in caplog.text
         with pytest.raises(StoreFault, match="in use"):
             await made_and_opened(tmp_path)
@@ -429,6 +433,27 @@ async def test_the_end_waits_for_no_disk_that_hangs(
                 await asyncio.sleep(0)
     assert await get(again, b"a") == b"1"
     await again.close()
+
+
+async def _turn_of(task: asyncio.Task[None]) -> None:
+    """Until it waits for the thread, and the writer's task too."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not task.done()
+
+
+async def test_opened_again_after_a_caller_that_left(tmp_path: Path) -> None:
+    """What the thread opened for nobody is given back first: it would else be in the way for ever."""
+    store = made(tmp_path)
+    opening = asyncio.create_task(store.open())
+    async with asyncio.timeout(PATIENCE_S):
+        while store._held is None:
+            await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    await store.open()
+    await put(store, b"a", b"1")
+    await store.close()
 
 
 async def test_closed_while_it_opens(tmp_path: Path) -> None:

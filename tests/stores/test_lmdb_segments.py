@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -80,9 +81,9 @@ def a_folder(data: Path) -> None:
 DAMAGE = [overwritten, random_metas, halved, cut_to_nothing, foreign, gone, a_folder]
 
 
-def unclean(folder: Path) -> None:
+def unclean(folder: Path, boot: str = "this boot") -> None:
     """As a killed process leaves the note: the files are trusted, for the system has been up since."""
-    (folder / lmdb_folder.LOCK_FILE).write_text(json.dumps({"pid": 1, "boot": "this boot"}))
+    (folder / lmdb_folder.LOCK_FILE).write_text(json.dumps({"pid": 1, "boot": boot}))
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -124,6 +125,7 @@ async def main():
     async with opened(Path(sys.argv[1])) as store:
         values = await store.get_many(NAMES)
         assert all(value is None or len(value) == 100 * len(name) for name, value in zip(NAMES, values))
+        await store.get_many([b"filler %d" % n for n in range(500)])
         for begin in range(0, 600, 20):
             await store.put_many([(b"%d" % n, b"z" * 1000, LIFE_S) for n in range(begin, begin + 20)])
         assert None not in await store.get_many([b"%d" % n for n in range(600)])
@@ -194,7 +196,7 @@ async def test_where_the_system_does_not_tell_its_boots(tmp_path: Path, boot: Pa
     await filled(tmp_path)
     async with opened(tmp_path) as store:
         assert await get(store, b"newer") == b"1"
-    unclean(tmp_path)
+    unclean(tmp_path, boot="")
     async with opened(tmp_path) as store:
         assert await get(store, b"newer") is None
 
@@ -258,14 +260,34 @@ async def test_less_room_than_before(tmp_path: Path) -> None:
     assert older(tmp_path).stat().st_size < SIZE_MB * 1024 * 1024
 
 
-async def test_a_half_that_cannot_be_made(tmp_path: Path) -> None:
-    """The write is refused with the reason, reads go on, and the next try is not in the way of what this one left."""
+async def test_a_half_that_cannot_be_begun(tmp_path: Path) -> None:
+    """The write is refused with the reason, and reads go on."""
     async with opened(tmp_path) as store:
         await put(store, b"a", b"1")
-        (tmp_path / "segment-0000000002").write_text("a file in the way")
+        in_the_way = tmp_path / "segment-0000000002"
+        in_the_way.write_text("a file")
         with pytest.raises(StoreFault, match=r"no room for new entries can be made \(File exists\)"):
             await turned(store, tmp_path)
         assert await get(store, b"a") == b"1"
-        (tmp_path / "segment-0000000002").unlink()
+        assert in_the_way.read_text() == "a file"
+        in_the_way.unlink()
         await turned(store, tmp_path)
         assert await get(store, b"a") == b"1"
+
+
+async def test_a_half_that_finds_no_room_on_the_disk(tmp_path: Path) -> None:
+    """The write is refused, and what has been begun is not in the way of the next try."""
+    batch = [(b"%d" % number, b"z" * 10_000, LIFE_S) for number in range(40)]
+    async with opened(tmp_path) as store:
+        await store.put_many([(b"filler %d" % number, b"z" * 10_000, LIFE_S) for number in range(310)])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (PAGE, before[1]))
+        try:
+            for _ in range(2):
+                with pytest.raises(StoreFault, match=r"segment-0000000002/data\.mdb cannot be opened"):
+                    await store.put_many(batch)
+                assert halves(tmp_path) == ["segment-0000000001"]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        await store.put_many(batch)
+        assert await store.get_many([b"0", b"filler 0"]) == [b"z" * 10_000] * 2

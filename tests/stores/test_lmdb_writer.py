@@ -85,8 +85,10 @@ async def test_the_line_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             with pytest.raises(StoreRefused, match=r"wait to be written already: the disk is too slow"):
                 await put(store, b"too much", b"z" * 500)
         await asyncio.gather(*tasks)
-        await put(store, b"later", b"z" * 500)
-        assert await store.get_many([b"9", b"too much", b"later"]) == [b"1", None, b"z" * 500]
+        async with held_up(store):
+            tasks = [*await begun(store, b"under way"), *await begun(store, b"in line", b"as well")]
+        await asyncio.gather(*tasks)
+        assert await store.get_many([b"9", b"too much", b"as well"]) == [b"1", None, b"1"]
 
 
 async def test_copies_in_line_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
