@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlserve import registry
 from mlserve.contracts.store import MAX_NAME_BYTES, MAX_VALUE_BYTES, Store, StoreFault, StoreRefused, Table
 from tests.support.store_ground import Ground
 
@@ -28,6 +29,11 @@ def entries(store: Store) -> Table[bytes, bytes]:
 
 async def stored(store: Store, **values: bytes) -> None:
     await entries(store).put_many([(name.encode(), value, LIFE_S) for name, value in values.items()])
+
+
+def test_every_store_is_held_to_it(grounds: frozenset[str]) -> None:
+    """A new row of the registry would promise what nobody has tried."""
+    assert grounds == set(registry.TABLES["stores"])
 
 
 async def test_get_what_was_put(store: Store) -> None:
