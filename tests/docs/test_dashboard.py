@@ -36,10 +36,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[set[str]]]
     folder: Path = tmp_path_factory.mktemp("dashboard")
     write_version(folder / "m.onnx", 1)
     (folder / "c.yaml").write_text(
-        "Models: [{ID: m, URL: m.onnx, DataStore: hot}]\nDatastores: [{ID: hot, Cache: {SizeMB: 1}}]\n",
+        "Models: [{ID: m, URL: m.onnx, DataStore: hot}]\n"
+        "Datastores: [{ID: hot, Cache: {SizeMB: 1}, Connection: disk}]\n"
+        "Connections: [{ID: disk, URL: 'lmdb:./cache'}]\n",
         encoding="utf-8",
     )
     with running(folder / "c.yaml") as daemon:
+        daemon.wait_for_log(r"connection disk \(.*\) is up")
         for _ in range(2):
             daemon.get("/v1/api/model/m/eval?x=1.5")
         with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=10) as response:
@@ -69,12 +72,13 @@ def test_every_variable_is_defined(expression: str) -> None:
 
 
 def test_the_panels_cover_what_operators_ask() -> None:
-    """Requests, errors, latency, hits, queue, batches, reloads, readiness, memory."""
+    """Requests, errors, latency, hits, tiers, queue, batches, reloads, readiness, memory."""
     names = {one.name for expression in expressions() for one in selected(expression)}
     assert {
         "mlserve_requests_total", "mlserve_request_seconds_bucket", "mlserve_cache_lookups_total",
         "mlserve_queue_seconds_bucket", "mlserve_batch_rows_sum", "mlserve_reloads_total", "mlserve_model_ready",
-        "mlserve_cache_bytes", "process_resident_memory_bytes",
+        "mlserve_cache_bytes", "process_resident_memory_bytes", "mlserve_cache_seconds_bucket", "mlserve_breaker_open",
+        "mlserve_cache_writes_total",
     } <= names  # fmt: skip
 
 
