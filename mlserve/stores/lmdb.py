@@ -121,9 +121,13 @@ class LmdbStore:
     # In the thread
 
     def _open(self, path: Path, size_bytes: int, thread: DiskThread) -> Writer:
-        from mlserve.stores.lmdb_segments import Segments
-        from mlserve.stores.lmdb_writer import Writer
-
+        try:
+            from mlserve.stores.lmdb_segments import Segments
+            from mlserve.stores.lmdb_writer import Writer
+        except ImportError as error:
+            raise StoreFault(
+                f"lmdb: needs the package lmdb, 3 or later ({error}): run  pip install 'lmdb>=3'"
+            ) from error
         self._close()
         self._held = Segments.open(path, size_bytes)
         return Writer(self._held, thread, clock=self._clock)

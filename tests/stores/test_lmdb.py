@@ -69,6 +69,17 @@ async def test_a_url_that_means_nothing(url: str, complaint: str) -> None:
     await store.close()
 
 
+async def test_a_package_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text holds the command that helps."""
+    for module in [name for name in sys.modules if name.startswith("mlserve.stores.lmdb_")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    store = made(tmp_path)
+    with pytest.raises(StoreFault, match="pip install 'lmdb>=3'"):
+        await store.open()
+    await store.close()
+
+
 async def test_entries_outlive_the_process(tmp_path: Path) -> None:
     """A restart finds what was there, with what is left of its life."""
     clock = Clock()
