@@ -19,7 +19,9 @@ async def connect(address: Address, context: ssl.SSLContext | None, timeout_s: f
         async with asyncio.timeout(timeout_s):
             return await _connect(address, context)
     except TimeoutError:
-        raise StoreFault(f"no connection to {address}: no answer in {timeout_s:g} s") from None
+        # A server without TLS waits for the rest of what looks like a command.
+        hint = "; a server without TLS is redis://" if context else ""
+        raise StoreFault(f"no connection to {address}: no answer in {timeout_s:g} s{hint}") from None
     except OSError as error:
         raise unreachable(address, error) from error
 

@@ -95,7 +95,7 @@ def _set(name: bytes, value: bytes, life_s: float) -> bytes:
 
 
 def _is_small(length: Reply) -> bool:
-    return isinstance(length, int) and 0 < length <= MAX_VALUE_BYTES
+    return isinstance(length, int) and length <= MAX_VALUE_BYTES
 
 
 @asynccontextmanager
