@@ -18,6 +18,7 @@ class Reply:
     status: int
     seconds: float
     headers: dict[str, str]
+    body: bytes
 
 
 class Caller(asyncio.Protocol):
@@ -49,7 +50,7 @@ class Caller(asyncio.Protocol):
         self._buffer = b""
         if self._waiting is not None and not self._waiting.done():
             seconds = asyncio.get_running_loop().time() - self._sent
-            self._waiting.set_result(Reply(int(line.split(" ")[1]), seconds, headers))
+            self._waiting.set_result(Reply(int(line.split(" ")[1]), seconds, headers, body))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting is not None and not self._waiting.done():
