@@ -32,8 +32,9 @@ RUN groupadd --gid 10001 mlserve \
 COPY --from=build /opt/mlserve /opt/mlserve
 COPY config.example.yaml /etc/mlserve/config.yaml
 COPY examples /etc/mlserve/examples
-# ONNX Runtime reports to its makers unless told not to.
-ENV PATH=/opt/mlserve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
+# ONNX Runtime reports to its makers unless told not to. The example keeps answers in a folder that it may write to.
+ENV PATH=/opt/mlserve/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1 \
+    MLSERVE_CACHE=/tmp/mlserve-cache
 USER 10001:10001
 WORKDIR /etc/mlserve
 EXPOSE 8086
