@@ -97,6 +97,7 @@ class Assembler:
         owned = AsyncExitStack()
         owned.push_async_callback(runner.close)
 
+        batcher = None
         if policy is not None:
             batcher = Batcher(
                 config.id, predict, policy, observe_queue=metrics.observe_queue, on_queued=metrics.pending_rows.inc
@@ -140,7 +141,8 @@ class Assembler:
             owned.push_async_callback(chain.close)
             predict = chain
             view = View(interface, chain, memory, outer, None)
-        return Assembled(canonical(predict, interface), owned.aclose, view, tuple(warnings))
+        batching = batcher.state if batcher is not None else None
+        return Assembled(canonical(predict, interface), owned.aclose, view, tuple(warnings), batching)
 
 
 def _not_cached(version: Version, findings: Findings) -> str | None:

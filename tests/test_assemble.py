@@ -18,6 +18,7 @@ from mlserve.batching.batcher import Batcher
 from mlserve.cache.chain import CacheChain
 from mlserve.cache.datastores import Datastores
 from mlserve.config.schema import BatchConfig, Config
+from mlserve.contracts.batching import BatchState
 from mlserve.errors import LoadError, Overloaded
 from mlserve.inference.runner import Runner
 from mlserve.inference.workers import Workers
@@ -460,3 +461,14 @@ def test_the_number_of_threads_is_that_of_our_processors(
     else:
         monkeypatch.setattr("os.sched_getaffinity", lambda pid: ours, raising=False)
     assert assemble_module._processors() == threads
+
+
+async def test_how_a_batcher_is_can_be_asked_of_the_version() -> None:
+    """``meta/stats`` shows it; nothing where rows are not batched."""
+    made = await assembled(FakeModel(), Batch={"BatchWait": "3ms"})
+    assert made.batching is not None
+    assert made.batching() == BatchState(runs=0, waiting=0, full=False, window_s=0.003)
+    await made.close()
+    made = await assembled(FakeModel(), Batch={"BatchWait": -1})
+    assert made.batching is None
+    await made.close()

@@ -18,6 +18,7 @@ from time import monotonic
 
 from mlserve.batching.line import Line, Piece, Request, joined, kind_of
 from mlserve.batching.window import BatchPolicy, seconds_to_wait
+from mlserve.contracts.batching import BatchState
 from mlserve.errors import DeadlineExceeded, NotReady, Overloaded
 from mlserve.types import Context, Predict, Rows
 
@@ -59,6 +60,12 @@ class Batcher:
     def queued_rows(self) -> int:
         """Rows that wait for a run; ``on_queued`` is told of each change."""
         return self._queued_rows
+
+    def state(self) -> BatchState:
+        """As it is now."""
+        runs, policy = len(self._runs), self._policy
+        waiting = sum(ceil(line.rows / policy.max_rows) for line in self._lines.values())
+        return BatchState(runs, waiting, self._queued_rows >= policy.max_queued_rows, policy.window_s(runs))
 
     async def __call__(self, rows: Rows, context: Context) -> Rows:
         """Raises ``Overloaded`` if the line is full, ``DeadlineExceeded``, and what the ``Predict`` behind raises."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from mlserve.cache.chain import CacheChain
 from mlserve.cache.layout import GENERATION_BYTES
+from mlserve.cache.mly import MlyLayout
+from mlserve.cache.mly_key import mly_keys
 from mlserve.cache.outer import OuterTiers
 from mlserve.cache.replay import Recording, Replay
 from mlserve.cache.segments import explained_segments
@@ -34,6 +36,7 @@ class View:
         self._chain = chain
         self._memory = memory
         self._outer = outer
+        self._keeps_records = any(isinstance(use.layout, MlyLayout) for use in outer.uses)
         self._replay = Replay(memory, chain.prefix) if chain is not None and memory is not None else None
 
     def recall(self, request: bytes) -> Recording | None:
@@ -57,6 +60,12 @@ class View:
                 zip(keys, explained_segments(self._interface, rows, canonical), strict=True)
             )
         ]
+
+    def refused_keys(self, rows: Rows, cache_key: Sequence[str]) -> int:
+        if not self._keeps_records:
+            return 0
+        keys = mly_keys(self._interface, canonical_rows(rows, self._interface))
+        return sum(given != key for given, key in zip(cache_key, keys, strict=True))
 
     def hot_keys(self, count: int) -> Sequence[str]:
         if self._chain is None or self._memory is None:

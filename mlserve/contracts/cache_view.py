@@ -37,6 +37,13 @@ class CacheView(Protocol):
         """
         ...
 
+    def refused_keys(self, rows: Rows, cache_key: Sequence[str]) -> int:
+        """How many of ``cache_key``, the keys that a caller gives its ``rows``, are not the ones they have for mly.
+
+        0 where no tier keeps anything under such keys: then they do not matter.
+        """
+        ...
+
     def hot_keys(self, count: int) -> Sequence[str]:
         """Up to ``count`` keys of this version, roughly those used most recently. On the event loop only."""
         ...

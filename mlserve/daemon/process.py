@@ -37,6 +37,7 @@ from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
 from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.http1 import Http1Limits, Http1Server
+from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.predict import PredictHandler, PredictLimits
 
 logger = logging.getLogger("mlserve")
@@ -147,7 +148,11 @@ def _application(
     manager.listen(forget_removed)
     protocols = [registry.resolve("protocols", name)() for name in registry.names("protocols")]
     explain = ExplainHandler(manager, registry.resolve("protocols", "eval")(), guard)
-    return Application(predict, protocols, explain, admin, AccessLog(endpoint.access_log, endpoint.access_log_sample))
+    meta = MetaHandler(manager)
+    manager.listen(meta.on_event)
+    return Application(
+        predict, protocols, explain, meta, admin, AccessLog(endpoint.access_log, endpoint.access_log_sample)
+    )
 
 
 def _limits(endpoint: EndpointConfig) -> Http1Limits:

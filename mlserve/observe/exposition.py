@@ -181,6 +181,12 @@ def _cache(models: Iterable[ModelMetrics]) -> Iterator[Metric]:
         ["model"],
         (([model.model_id], model.flights_joined.value) for model in models),
     )
+    yield _counter(
+        "mlserve_cache_keys_refused",
+        "Keys that callers gave with rows, and that are not the rows' own.",
+        ["model"],
+        (([model.model_id], model.keys_refused.value) for model in models),
+    )
 
 
 def _loads(models: Iterable[ModelMetrics]) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from mlserve.config.schema import ModelConfig
+from mlserve.contracts.batching import BatchState
 from mlserve.contracts.cache_view import CacheView
 from mlserve.errors import MlserveError
 from mlserve.types import Interface, Predict, Signature
@@ -73,6 +74,7 @@ class Deployment:
         cache: CacheView,
         facts: Facts,
         close: Callable[[], Awaitable[None]],
+        batching: Callable[[], BatchState] | None = None,
     ) -> None:
         self.model_id = model_id
         self.generation = generation
@@ -80,6 +82,8 @@ class Deployment:
         self.interface = interface
         self.predict = predict
         self.cache = cache
+        self.batching = batching
+        """How the batcher is right now; ``None`` if rows are not batched."""
         self.facts = facts
         self.state = State.SERVING
         self._close = close

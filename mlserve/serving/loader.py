@@ -21,6 +21,7 @@ from typing import Any
 
 from mlserve.config.schema import ModelConfig
 from mlserve.contracts.backend import Backend, LoadedModel, LoadOptions
+from mlserve.contracts.batching import BatchState
 from mlserve.contracts.cache_view import CacheView
 from mlserve.errors import LoadError, SetupError
 from mlserve.serving.backend_choice import backend_for, backend_named
@@ -52,12 +53,16 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A version's own chain, and how to take it down: ``close`` waits for runs in flight and frees the model."""
+    """A version's own chain, and how to take it down: ``close`` waits for runs in flight and frees the model.
+
+    ``batching`` tells how its batcher is; ``None`` where rows are not batched.
+    """
 
     predict: Predict
     close: Callable[[], Awaitable[None]]
     cache: CacheView
     warnings: tuple[str, ...] = ()
+    batching: Callable[[], BatchState] | None = None
 
 
 Assemble = Callable[[Version], Coroutine[Any, Any, Assembled]]
@@ -119,6 +124,7 @@ class Loader:
             interface=version.interface,
             predict=assembled.predict,
             cache=assembled.cache,
+            batching=assembled.batching,
             facts=Facts(
                 backend=backend.name,
                 runtime=model.runtime,

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
+from mlserve.contracts.place import Place
 from mlserve.contracts.store import StoreFault, StoreOptions
 from mlserve.errors import MissingPackage
-from mlserve.stores.aerospike_address import parse
+from mlserve.stores.aerospike_address import Address, parse
 from mlserve.stores.aerospike_bins import MAX_NAMESPACE_BYTES, MAX_SET_BYTES, is_text
 from mlserve.stores.aerospike_tables import READERS, Entries, Part, Records
 
@@ -74,6 +75,12 @@ class AerospikeStore:
     def entries(self, namespace: str | None, dataset: str | None) -> Entries:
         return Entries(self._part(namespace, dataset), self._reading, self._writing)
 
+    @staticmethod
+    def place(url: str, namespace: str | None, dataset: str | None) -> Place:
+        address = parse(url)
+        part = _part(address, namespace, dataset)
+        return Place(address.hosts, part.namespace, part.dataset)
+
     def records(self, namespace: str | None, dataset: str | None) -> Records:
         return Records(self._part(namespace, dataset), self._reading, self._writing)
 
@@ -102,16 +109,9 @@ class AerospikeStore:
         return asyncio.get_running_loop().run_in_executor(threads, run)
 
     def _part(self, namespace: str | None, dataset: str | None) -> Part:
-        namespace, dataset = namespace or self._address.namespace, dataset or DEFAULT_SET
-        if namespace is None:
-            raise StoreFault(
-                "a datastore in Aerospike needs a Namespace: give it one, or end the URL of its connection with /name"
-            )
-        for what, name, limit in ("Namespace", namespace, MAX_NAMESPACE_BYTES), ("Dataset", dataset, MAX_SET_BYTES):
-            if not is_text(name) or len(name.encode()) > limit:
-                raise StoreFault(f"{what} {name!r}: expected text of {limit} bytes at most")
-        self._namespaces.add(namespace)
-        return Part(namespace, dataset)
+        part = _part(self._address, namespace, dataset)
+        self._namespaces.add(part.namespace)
+        return part
 
     def _begin(self) -> Future[Session]:
         attempt: Future[Session] = Future()
@@ -139,6 +139,18 @@ class AerospikeStore:
         if attempt is not None:
             # Now, or in the thread that still connects.
             attempt.add_done_callback(_close)
+
+
+def _part(address: Address, namespace: str | None, dataset: str | None) -> Part:
+    namespace, dataset = namespace or address.namespace, dataset or DEFAULT_SET
+    if namespace is None:
+        raise StoreFault(
+            "a datastore in Aerospike needs a Namespace: give it one, or end the URL of its connection with /name"
+        )
+    for what, name, limit in ("Namespace", namespace, MAX_NAMESPACE_BYTES), ("Dataset", dataset, MAX_SET_BYTES):
+        if not is_text(name) or len(name.encode()) > limit:
+            raise StoreFault(f"{what} {name!r}: expected text of {limit} bytes at most")
+    return Part(namespace, dataset)
 
 
 def _close(attempt: Future[Session]) -> None:

@@ -45,11 +45,11 @@ class RedisStore:
 
     async def open(self) -> None:
         """Connect, log in and read once. Raises :class:`StoreFault`."""
-        if self._closed:
-            raise StoreFault("the connection is closed")
         if self._entries is None:
             # Imports read the disk, and TLS its certificates.
             self._context = await asyncio.to_thread(self._load)
+            if self._closed:
+                raise StoreFault("the connection is closed")
             self._entries = self._make()
         await self._entries.probe()
 

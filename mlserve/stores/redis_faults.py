@@ -26,7 +26,7 @@ _WORDS: Final = {
     "MISCONF": "the server cannot save to its disk and takes no writes: see its log",
     "MOVED": CLUSTER,
     "NOAUTH": "the server wants a password: redis://:password@host or redis://user:password@host",
-    "NOPERM": "the user may not do this: it needs +mget, +set, +strlen and, but for database 0, +select",
+    "NOPERM": "the user may not do this: it needs ~mlserve:* +mget +set +strlen and, but for database 0, +select",
     "NOREPLICAS": "the server has too few replicas to take writes: see its min-replicas-to-write",
     "OOM": "the server's memory is full: raise its maxmemory, or let it evict (maxmemory-policy allkeys-lru)",
     "READONLY": "the server is a replica: give the address of the primary, or say ReadOnly in the datastore",

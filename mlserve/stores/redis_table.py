@@ -17,6 +17,8 @@ from mlserve.stores.redis_pool import Pool
 
 MAX_LIFE_MS: Final = 10 * 365 * 24 * 3600 * 1000
 """Ten years: a life that ends in a far future overflows in the server."""
+PROBE: Final = b"mlserve:probe"
+"""A name that nobody writes, among those that a user must be allowed anyhow."""
 GRACE_S: Final = 1.0
 """The chain gives up sooner; whoever does not has waited for this long beside the configured times."""
 
@@ -32,13 +34,11 @@ class Entries:
         self._writes = writes
         self._read_s = options.connect_timeout_s + options.read_timeout_s + GRACE_S
         self._write_s = options.connect_timeout_s + options.write_timeout_s + GRACE_S
-        self._probe = b"mlserve"
 
     async def get_many(self, names: Sequence[bytes]) -> Sequence[bytes | None]:
         """As :meth:`Table.get_many <mlserve.contracts.store.Table.get_many>`."""
         if not names:
             return []
-        self._probe = names[0]
         async with _within(self._read_s):
             try:
                 return await self._values(names)
@@ -60,11 +60,8 @@ class Entries:
                 raise refused(str(reply))
 
     async def probe(self) -> None:
-        """Raises :class:`StoreFault` unless a read works. More than a PING says: a server answers that to anybody.
-
-        The name is one that was asked for, as a user's rights may end at some names.
-        """
-        await self.get_many([self._probe])
+        """Raises :class:`StoreFault` unless a read works: a PING is answered to users who may not read."""
+        await self.get_many([PROBE])
 
     async def _values(self, names: Sequence[bytes]) -> list[bytes | None]:
         (reply,) = await self._reads.exchange(packed(b"MGET", *names), 1)

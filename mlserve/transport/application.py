@@ -12,6 +12,7 @@ from mlserve.observe.access import AccessLog, safe_request_id
 from mlserve.transport.admin import Admin
 from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.predict import PredictHandler
 from mlserve.transport.status import error_response
 
@@ -26,11 +27,13 @@ class Application:
         predict: PredictHandler,
         protocols: Sequence[Protocol],
         explain: ExplainHandler,
+        meta: MetaHandler,
         admin: Admin,
         access_log: AccessLog,
     ) -> None:
         self._predict = predict
         self._explain = explain
+        self._meta = meta
         self._protocols = list(protocols)
         self._admin = admin
         self._access_log = access_log
@@ -62,6 +65,9 @@ class Application:
             explained = self._explain.match(request.path)
             if explained is not None:
                 return await self._explain(request, explained)
+            asked = self._meta.match(request.path)
+            if asked is not None:
+                return await self._meta(request, asked)
             return await self._admin(request)
         except RequestError as error:
             return error_response(error, monotonic() - request.received)

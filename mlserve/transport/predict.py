@@ -87,6 +87,9 @@ class PredictHandler:
                 cache=cache_use(cache_control) if self._limits.client_cache_control else CacheUse.NORMAL,
             )
             call = protocol.decode(request, deployment.interface, max_rows=self._limits.max_rows)
+            if call.cache_key is not None and (refused := deployment.cache.refused_keys(call.rows, call.cache_key)):
+                metrics.keys_refused.inc(refused)
+                question = None  # sent again, it is counted again
             if monotonic() >= context.deadline:
                 raise DeadlineExceeded("the deadline passed before the request was read")
             with await self._evaluators.slot(context.deadline):

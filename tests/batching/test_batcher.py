@@ -12,6 +12,7 @@ import pytest
 
 from mlserve.batching.batcher import Batcher
 from mlserve.batching.window import BatchPolicy
+from mlserve.contracts.batching import BatchState
 from mlserve.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
 from mlserve.types import Context, Rows
 from tests.support import virtual_time
@@ -526,3 +527,24 @@ async def test_errors_that_nobody_waits_for_are_not_reported_as_forgotten() -> N
 
 async def _doubling(asked: Rows, context: Context) -> Rows:
     return double(asked)
+
+
+async def test_the_state_is_that_of_this_moment() -> None:
+    """``meta/stats`` tells it: runs, batches in line (two kinds share none), whether there is room, and the window."""
+    predict = HeldPredict()
+    batcher = Batcher("m", predict, policy(max_rows=2, queued=5, increment_s=0.001, increment_max=4))
+    assert batcher.state() == BatchState(0, 0, full=False, window_s=0)
+    asked = [ask(batcher, 1)]
+    await predict.arrived(1)
+    assert batcher.state() == BatchState(1, 0, full=False, window_s=0.001)
+    asked.append(ask(batcher, 2, 3, 4))
+    doubles = Rows({"x": np.asarray([5.0, 6.0])}, 2)
+    other_kind = asyncio.create_task(batcher(doubles, soon()))  # type: ignore[arg-type]  # it is a coroutine
+    await turns()
+    assert batcher.state() == BatchState(1, 3, full=True, window_s=0.001)
+    for count in range(1, 5):
+        await predict.arrived(count)
+        predict.runs[-1].finish()
+    await asyncio.gather(*asked, other_kind)
+    await turns()
+    assert batcher.state() == BatchState(0, 0, full=False, window_s=0)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any, cast
 
 import numpy as np
 import orjson
 
 from mlserve.cache.chain import CacheChain
-from mlserve.cache.outer import NO_TIERS
+from mlserve.cache.mly import MlyLayout
+from mlserve.cache.native import NativeLayout
+from mlserve.cache.outer import NO_TIERS, OuterTiers, TierUse
 from mlserve.cache.view import View
 from mlserve.stores.memory import MemoryStore
-from mlserve.types import DType, InputField, Interface, Rows
+from mlserve.types import DType, InputField, Interface, Lookups, Rows
 from tests.support.chained import GENERATION
 from tests.support.deployments import context, double, interface, rows
+from tests.support.vocabularies import words
 
 X = InputField("x", DType.FLOAT32, ())
 MANY = interface(
@@ -144,3 +148,32 @@ async def test_what_is_recorded_is_recalled() -> None:
     found = viewed.view.recall(b"r")
     assert found is not None
     assert (found.head, found.tail) == (b"h", b"t")
+
+
+SEEN = interface(
+    InputField("p", DType.FLOAT32, (), precision=2),
+    InputField("s", DType.STRING, (), lookups=Lookups("a table", words("a"))),
+)
+
+
+def kept(*layouts: object) -> View:
+    """A version whose tiers have these layouts."""
+    uses = [TierUse("l1", cast("Any", None), cast("Any", layout), 60, read_only=False) for layout in layouts]
+    return View(SEEN, None, None, OuterTiers(uses), None)
+
+
+def test_a_caller_s_keys_are_held_to_mly_s_rule() -> None:
+    """As the server sees the rows, rounded and folded; a row without a key of mly's has none that fits."""
+    asked = rows(p=[1.234, 1.5, 2], s=["a", "z", "b/c"])
+    own = ["1.23/a", "1.50/[UNK]", "2.00/[UNK]"]
+    view = kept(NativeLayout(), MlyLayout(SEEN, longest_life_s=60))
+    assert view.refused_keys(asked, own) == 0
+    assert view.refused_keys(asked, ["1.23/a", "1.50/z", ""]) == 2
+    assert view.refused_keys(rows(p=[float("inf")], s=["a"]), ["inf/a"]) == 1
+
+
+def test_a_caller_s_keys_do_not_matter_where_nothing_stands_under_them() -> None:
+    """Their check would cost every request of such a client, for nothing."""
+    asked = rows(p=[1], s=["a"])
+    for view in (kept(), kept(NativeLayout()), View(SEEN, None, None, NO_TIERS, "UseDict is false")):
+        assert view.refused_keys(asked, ["wrong"]) == 0

@@ -11,12 +11,14 @@ from mlserve.observe.metrics import Metrics
 from mlserve.transport.access import Access, Guard
 from mlserve.transport.admin import READ, Admin
 from mlserve.transport.explain import ExplainHandler
+from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.status import STATUS
 from mlserve.types import DType
 from tests.support.markdown import ROOT, code, rows_of
 
 PAGE = ROOT / "docs" / "api.md"
 EXPLAIN = "/v1/api/model/<id>/explain"
+META = "/v1/api/model/<id>/meta/"
 
 ROUTES = {
     route: (tuple(methods.split(", ")), open_to)
@@ -42,7 +44,8 @@ def test_every_fixed_route_has_a_row_that_says_who_may_ask() -> None:
 def test_every_protocol_has_a_row() -> None:
     protocols = [registry.resolve("protocols", name)() for name in registry.names("protocols")]
     templates = {route: methods for route, (methods, _) in ROUTES.items() if "<id>" in route}
-    del templates[EXPLAIN]
+    for route in (EXPLAIN, *(route for route in ROUTES if route.startswith(META))):
+        del templates[route]
     for protocol in protocols:
         taken = [route for route in templates if protocol.match(route.replace("<id>", "m")) == "m"]
         assert [templates[route] for route in taken] == [protocol.methods]
@@ -53,6 +56,14 @@ def test_explain_has_a_row() -> None:
     """It shows what callers asked for: who may see that must be told."""
     assert ExplainHandler.match(EXPLAIN.replace("<id>", "m")) == "m"
     assert ROUTES[EXPLAIN] == (READ, "`AllowedSubnet`, or this machine")
+
+
+def test_each_document_for_clients_of_mly_has_a_row() -> None:
+    """They are open to all, since such clients come from where callers come from."""
+    documented = {route: row for route, row in ROUTES.items() if route.startswith(META)}
+    assert set(documented.values()) == {(READ, "all")}
+    asked = [MetaHandler.match(route.replace("<id>", "m")) for route in documented]
+    assert asked == [("m", name) for name in ("config", "dictionary", "stats")]
 
 
 def test_every_error_has_a_row_with_its_status() -> None:
@@ -66,8 +77,8 @@ def test_every_error_has_a_row_with_its_status() -> None:
 
 
 def test_every_header_of_ours_has_a_row() -> None:
-    sources = "\n".join(path.read_text() for path in (ROOT / "mlserve" / "transport").glob("*.py"))
-    used = set(re.findall(r'"(X-[A-Za-z-]+|Retry-After|Allow|Cache-[A-Za-z]+)"', sources))
+    sources = "\n".join(path.read_text() for path in (ROOT / "mlserve" / "transport").rglob("*.py"))
+    used = set(re.findall(r'"(X-[A-Za-z-]+|Retry-After|Allow|Cache-[A-Za-z]+|Content-Encoding)"', sources))
     documented = {*rows_of(PAGE, "Request header"), *rows_of(PAGE, "Response header")}
     assert used
     assert {f"`{name}`" for name in used} <= documented

@@ -16,6 +16,7 @@ import aerospike
 import psutil
 import pytest
 
+from mlserve.contracts.place import Locates, Place
 from mlserve.contracts.store import MAX_VALUE_BYTES, Record, RecordStore, StoreFault, StoreOptions, StoreRefused
 from mlserve.stores.aerospike import DEFAULT_SET, AerospikeStore
 from tests.support import aerospike_frames as wire
@@ -624,3 +625,27 @@ async def test_closing_leaves_no_thread_of_the_client() -> None:
     async with asyncio.timeout(5):
         while process.num_threads() > before:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("url", "namespace", "dataset", "place"),
+    [
+        ("aerospike://a,b:3001", "test", "m", Place((("a", 3001), ("b", 3001)), "test", "m")),
+        ("aerospike://a/later", None, None, Place((("a", 3000),), "later", DEFAULT_SET)),
+        ("aerospike://a/later", "test", None, Place((("a", 3000),), "test", DEFAULT_SET)),
+    ],
+)
+def test_where_records_lie_can_be_told_without_a_store(
+    url: str, namespace: str | None, dataset: str | None, place: Place
+) -> None:
+    """mly's clients connect by it, and find nothing anywhere else."""
+    assert isinstance(AerospikeStore, Locates)
+    assert AerospikeStore.place(url, namespace, dataset) == place
+
+
+@pytest.mark.parametrize(
+    ("url", "namespace"), [("aerospike://a", None), ("aerospike://u:p@a", "x"), ("aerospike://a", "x" * 32)]
+)
+def test_no_place_is_told_where_the_store_itself_would_fail(url: str, namespace: str | None) -> None:
+    with pytest.raises(StoreFault):
+        AerospikeStore.place(url, namespace, None)

@@ -175,14 +175,14 @@ class TestRefused:
     """A write the server does not take; reads go on over the same connections."""
 
     async def refusal(self, table: Table[bytes, bytes]) -> str:
-        text = await says(table.put_many([(b"b", b"x" * 1000, LIFE_S)]), StoreRefused)
-        assert await table.get_many([b"a"]) == [b"1"]
+        text = await says(table.put_many([(b"mlserve:b", b"x" * 1000, LIFE_S)]), StoreRefused)
+        assert await table.get_many([b"mlserve:a"]) == [b"1"]
         return text
 
     async def test_out_of_memory(self) -> None:
         """The operator learns which settings it is about."""
         with redis_server() as server:
-            server.client.set("a", "1")
+            server.client.set("mlserve:a", "1")
             async with opened(server.url) as (_, table):
                 server.client.config_set("maxmemory", 1)
                 assert "maxmemory-policy" in await self.refusal(table)
@@ -193,19 +193,18 @@ class TestRefused:
     async def test_a_replica(self) -> None:
         """The wrong node of a pair serves reads, and says it takes no writes."""
         with redis_server() as server:
-            server.client.set("a", "1")
+            server.client.set("mlserve:a", "1")
             async with opened(server.url) as (_, table):
                 server.client.slaveof("127.0.0.1", 1)
                 assert "address of the primary" in await self.refusal(table)
 
     async def test_a_user_who_may_only_read(self, server: RedisServer) -> None:
         """Is told which rights are missing, and for a name that it may not read, too."""
-        server.client.execute_command("ACL", "SETUSER", "reader", "on", f">{SECRET}", "~a*", "~mlserve", "+mget")
-        server.client.set("a", "1")
+        server.client.execute_command("ACL", "SETUSER", "reader", "on", f">{SECRET}", "~mlserve:*", "+mget")
+        server.client.set("mlserve:a", "1")
         async with opened(f"redis://reader:{SECRET}@127.0.0.1:{server.port}/0") as (store, table):
             assert "+set" in await self.refusal(table)
             assert "NOPERM" in await says(table.get_many([b"other"]))
-            await table.get_many([b"a"])
             await store.check()
 
     async def test_loading(self) -> None:
@@ -233,22 +232,26 @@ class TestRefused:
             assert "cannot save" in await says(table.put_many(items), StoreRefused)
 
 
-async def test_a_hit_costs_no_more_than_the_plain_client(server: RedisServer) -> None:
-    """redis-py's ``get`` on the same server, taken in turns; half as much again would be too slow."""
+def test_a_hit_costs_no_more_than_the_plain_client(server: RedisServer) -> None:
+    """redis-py's ``get`` on the same server, taken in turns; half as much again would be too slow.
 
-    async def times(call: Callable[[], Awaitable[object]]) -> list[float]:
+    In a loop of its own, as the watch for blocking calls would be measured as well.
+    """
+    server.client.set("a", "x" * 300)
+
+    async def main() -> tuple[float, float]:
+        async with redis.asyncio.from_url(server.url) as plain, opened(server.url) as (_, table):
+            ours, theirs = partial(table.get_many, [b"a"]), partial(plain.get, b"a")
+            turns = [(await times(ours), await times(theirs)) for _ in range(10)]
+        return min(our for our, _ in turns), min(their for _, their in turns)
+
+    async def times(call: Callable[[], Awaitable[object]]) -> float:
         taken = []
-        for _ in range(100):
+        for _ in range(50):
             begun = perf_counter()
             await call()
             taken.append(perf_counter() - begun)
-        return taken
+        return median(taken)
 
-    server.client.set("a", "x" * 300)
-    ours: list[float] = []
-    theirs: list[float] = []
-    async with redis.asyncio.from_url(server.url) as plain, opened(server.url) as (_, table):
-        for _ in range(5):
-            ours += await times(partial(table.get_many, [b"a"]))
-            theirs += await times(partial(plain.get, b"a"))
-    assert median(ours) < 1.5 * median(theirs)
+    ours, theirs = asyncio.run(main())
+    assert ours < 1.5 * theirs

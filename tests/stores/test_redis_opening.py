@@ -106,3 +106,14 @@ async def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that installs it is told."""
     monkeypatch.setitem(sys.modules, "hiredis", None)
     assert "pip install 'mlserve[redis]'" in await unopened("redis://127.0.0.1:1")
+
+
+async def test_closed_while_it_opens(guarded: RedisServer) -> None:
+    """Whoever opens it is told, and no connection outlives the end."""
+    clients = guarded.client.info("clients")["connected_clients"]
+    store = RedisStore(StoreOptions(guarded.url))
+    opening = asyncio.create_task(store.open())
+    await asyncio.sleep(0)
+    await store.close()
+    assert "closed" in await says(opening)
+    assert guarded.client.info("clients")["connected_clients"] == clients

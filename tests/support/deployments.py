@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlserve.config.schema import ModelConfig
+from mlserve.contracts.batching import BatchState
 from mlserve.contracts.cache_view import CacheView
 from mlserve.serving.deployment import Deployment, Facts, Origin
 from mlserve.types import Context, DType, InputField, Interface, Predict, Rows, Serving, Signature, TensorSpec
@@ -54,6 +55,7 @@ class FakeView:
     explained: list[Rows] = field(default_factory=list)
     unkey: Callable[[Sequence[str]], Rows | None] = lambda keys: rows(x=[float(key) for key in keys]) if keys else None
     asked_for: list[int] = field(default_factory=list)
+    refuses: frozenset[str] = frozenset()
 
     def recall(self, request: bytes) -> Recorded | None:
         return self.recordings.get(request)
@@ -64,6 +66,9 @@ class FakeView:
     async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
         self.explained.append(rows)
         return [{"key": "k", "segments": [], "tiers": {}} for _ in range(rows.count)]
+
+    def refused_keys(self, rows: Rows, cache_key: Sequence[str]) -> int:
+        return sum(key in self.refuses for key in cache_key)
 
     def hot_keys(self, count: int) -> Sequence[str]:
         self.asked_for.append(count)
@@ -95,6 +100,7 @@ def deployment(
     warnings: tuple[str, ...] = (),
     close: Callable[[], Awaitable[None]] = _nothing,
     cache: CacheView | None = None,
+    batching: Callable[[], BatchState] | None = None,
 ) -> Deployment:
     """A version that serves ``predict``."""
     face = face or interface()
@@ -115,6 +121,7 @@ def deployment(
             warnings=warnings,
         ),
         close=close,
+        batching=batching,
     )
 
 

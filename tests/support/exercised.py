@@ -44,6 +44,7 @@ def exercised_metrics() -> Metrics:
     model.rows.inc()
     model.pending_rows.inc()
     model.non_finite.inc()
+    model.keys_refused.inc()
     model.observe_infer(0.001, 1)
     model.observe_queue(0.001)
     model.observe_batch(1)

@@ -15,6 +15,7 @@ from mlserve.transport.access import Guard
 from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
 from mlserve.transport.explain import ExplainHandler
+from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.predict import PredictHandler, PredictLimits
 from tests.support.deployments import deployment
 from tests.support.eval_requests import EVAL, FakeManager, loaded_config, request, said
@@ -26,7 +27,8 @@ def application(log: Literal["off", "all"] = "off") -> Application:
     guard = Guard(())
     admin = Admin(manager, metrics, loaded_config(), guard)
     explain = ExplainHandler(manager, EvalProtocol(), guard)
-    return Application(predict, [EvalProtocol()], explain, admin, AccessLog(log, 1.0))
+    meta = MetaHandler(manager)
+    return Application(predict, [EvalProtocol()], explain, meta, admin, AccessLog(log, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,13 @@ def application(log: Literal["off", "all"] = "off") -> Application:
         ("/v1/api/model/m/explain", "POST", 405),
         ("/v1/api/model/other/explain", "GET", 404),
         ("/v1/api/model//explain", "GET", 404),
+        ("/v1/api/model/m/meta/config", "GET", 200),
+        ("/v1/api/model/m/meta/dictionary", "HEAD", 200),
+        ("/v1/api/model/m/meta/stats", "GET", 200),
+        ("/v1/api/model/m/meta/stats", "POST", 405),
+        ("/v1/api/model/other/meta/config", "GET", 404),
+        ("/v1/api/model//meta/config", "GET", 404),
+        ("/v1/api/model/m/meta/other", "GET", 404),
         ("/healthz", "GET", 200),
         ("/healthz", "POST", 405),
         ("/nowhere", "GET", 404),

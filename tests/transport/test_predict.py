@@ -465,3 +465,15 @@ class TestCaching:
     async def test_only_if_cached_on_a_miss_is_504(self) -> None:
         response = await Port(failing(NotCached("1 of 1 rows are not cached")))(request(query="x=1"))
         assert (response.status, said(response)["code"]) == (504, "not_cached")
+
+    async def test_keys_of_callers_that_are_wrong_are_counted_each_time(self) -> None:
+        """And the row is answered all the same. Rows whose keys are right are recorded as ever."""
+        cached = Cached()
+        cached.view.refuses = frozenset({"wrong"})
+        for key in ("wrong", "wrong", "right", "right"):
+            response = await cached.port(request(body={"x": 1, "cache_key": key}))
+            assert (response.status, said(response)["data"]) == (200, {"y": 2})
+        assert cached.port.sample("mlserve_cache_keys_refused_total", model="m") == 2
+        assert len(cached.view.recordings) == 1
+        await cached.port(request(body={"x": [1, 2, 3], "cache_key": ["wrong", "right", "wrong"]}))
+        assert cached.port.sample("mlserve_cache_keys_refused_total", model="m") == 4

@@ -1,0 +1,51 @@
+"""The ``Inputs`` of ``meta/config``, in key order: by them and the dictionary, clients make the segments of a key.
+
+An input that stands exactly in our keys is ``Wildcard``, whatever the configuration says: by mly's own rule clients
+would leave its segment empty, and take the answer to one row for that to another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mlserve.config.schema import ModelConfig
+from mlserve.transport.mly.dictionary import printable, published_vocabulary
+from mlserve.types import DType, InputField, Interface
+
+_OF_MLY: Final = {DType.FLOAT32: "float"}
+"""Types of inputs that mly calls by another name than we do."""
+
+
+def inputs_document(config: ModelConfig, interface: Interface) -> list[dict[str, Any]]:
+    """One entry per input. ``Shape`` (ours) is that of a row which is not one value; -1 is free.
+
+    Without a dictionary clients cache nothing, and exact inputs stand as mly shows them.
+    """
+    listed = len(config.inputs) or len({*config.key_fields, *config.auxiliary})
+    exact = interface.dict_hash is not None
+    return [
+        {"Name": printable(field.name), "Index": index if index < listed else 0} | _members(field, exact)
+        for index, field in enumerate(interface.inputs)
+    ]
+
+
+def _members(field: InputField, exact: bool) -> dict[str, Any]:
+    members: dict[str, Any] = {"DataType": _OF_MLY.get(field.dtype, str(field.dtype))}
+    if field.auxiliary:
+        members["Auxiliary"] = True
+    if field.wildcard or (exact and _is_exact(field)):
+        members["Wildcard"] = True
+    if field.precision is not None and _is_in_key(field):
+        members["Precision"] = field.precision
+    if field.shape is not None and field.shape != ():
+        members["Shape"] = [-1 if size is None else size for size in field.shape]
+    return members
+
+
+def _is_exact(field: InputField) -> bool:
+    return not field.auxiliary and field.precision is None and published_vocabulary(field) is None
+
+
+def _is_in_key(field: InputField) -> bool:
+    """With ``Precision``, clients would put an auxiliary input into the key that does not belong there."""
+    return field.wildcard or not field.auxiliary
