@@ -17,9 +17,11 @@ from mlserve.client.address import DEFAULT_URL, server_url
 from mlserve.config.masking import redact_url
 from mlserve.errors import ConfigError, MlserveError
 
-COMMANDS: Final = ("serve", "check", "inspect", "eval")
+COMMANDS: Final = ("serve", "check", "inspect", "eval", "warm")
 
 _LONGEST_S: Final = 86_400
+_SLOWEST: Final = 0.001
+"""Rows a second: one every quarter of an hour or so."""
 _LARGEST: Final = 10_000
 """Of a server's ``MaxRows``, unless it says otherwise; and more requests in flight than any has use for."""
 
@@ -66,6 +68,10 @@ def _run(options: argparse.Namespace) -> int:
         from mlserve.commands.eval import eval_command
 
         return eval_command(options)
+    if options.command == "warm":
+        from mlserve.commands.warm import warm_command
+
+        return warm_command(options)
     from mlserve.commands.inspect import inspect_command
 
     return inspect_command(options)
@@ -126,6 +132,21 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--concurrency", type=_count, default=4, metavar="N", help="with -: requests in flight (4)")
     evaluate.add_argument("--fail-fast", action="store_true", help="with -: stop at the first row that fails")
     evaluate.set_defaults(parser=evaluate)
+
+    warm = commands.add_parser(
+        "warm",
+        help="fill a model's cache with the answers to the rows of a file",
+        description="Fill the tiers that servers share, or start with, with a model's answers to the rows of a file.",
+        epilog="example: mlserve warm -c config.yaml --rows yesterday.jsonl.gz --rate 500",
+    )
+    _add_config(warm)
+    warm.add_argument(
+        "--rows", required=True, metavar="FILE", help="JSON lines, or CSV with a header; gzip or not; - reads them"
+    )
+    warm.add_argument("--model", metavar="ID", help="if more than one model has a cache that outlives this")
+    warm.add_argument("--rate", type=_rate, metavar="N", help="rows per second at most; no limit if left out")
+    warm.add_argument("--batch", type=_count, default=256, metavar="N", help="rows that go together (256)")
+    _add_logging(warm, "warning")
     return parser
 
 
@@ -194,6 +215,16 @@ def _seconds(text: str) -> float:
     if 0 < seconds <= _LONGEST_S:
         return seconds
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds (up to {_LONGEST_S})")
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if _SLOWEST <= rate < float("inf"):
+        return rate
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows per second, from {_SLOWEST}")
 
 
 def _count(text: str) -> int:

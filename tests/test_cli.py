@@ -32,7 +32,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("frobnicate", " (commands: serve, check, inspect, eval)"),
+        ("frobnicate", " (commands: serve, check, inspect, eval, warm)"),
         ("inspekt", "; did you mean 'inspect'?"),
         ("evla", "; did you mean 'eval'?"),
         ("config.yaml", "; to serve that configuration:  mlserve -c config.yaml"),
@@ -106,3 +106,27 @@ def test_a_broken_environment_matters_to_eval_alone(
 )
 def test_bad_usage_of_eval_is_told(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert words in usage(capsys, *arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("warm --rows r", "required: -c/--config/--cfg"),
+        ("warm -c c", "required: --rows"),
+        ("warm -c c --rows r --rate 0", "'0' is not a number of rows per second, from 0.001"),
+        ("warm -c c --rows r --rate nan", "'nan' is not a number of rows per second"),
+        ("warm -c c --rows r --rate inf", "'inf' is not a number of rows per second"),
+        ("warm -c c --rows r --rate fast", "'fast' is not a number of rows per second"),
+        ("warm -c c --rows r --batch 0", "'0' is not a whole number from 1 to 10000"),
+        ("warm -c c --rows r more", "unrecognized arguments: more"),
+    ],
+)
+def test_bad_usage_of_warm_is_told(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in usage(capsys, *arguments.split())
+
+
+def test_warm_takes_what_it_needs(options: list[argparse.Namespace]) -> None:
+    """And no more than that has to be typed."""
+    assert cli.main(["warm", "-c", "c.yaml", "--rows", "-", "--rate", "2.5"]) == 0
+    (one,) = options
+    assert (one.config, one.rows, one.model, one.rate, one.batch) == ("c.yaml", "-", None, 2.5, 256)

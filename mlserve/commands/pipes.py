@@ -6,10 +6,14 @@ same. So both wait for their file *or* for :class:`Halt`.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
@@ -108,6 +112,33 @@ class LineReader:
         self._buffer += chunk
         self._ended = not chunk
         return True
+
+
+class HaltingFile(io.RawIOBase):
+    """A file descriptor as a file, which ends when it ends or at a halt. The descriptor stays open at the end.
+
+    Reads block; they raise :class:`OSError`.
+    """
+
+    def __init__(self, descriptor: int, halt: Halt) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._halt = halt
+        self.bytes_read = 0
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        ready, _, _ = select.select([self._descriptor, self._halt.fileno()], [], [])
+        if self._halt.fileno() in ready:
+            return 0
+        count = os.readv(self._descriptor, [buffer])
+        self.bytes_read += count
+        return count
 
 
 class Writer:
