@@ -38,6 +38,7 @@ from mlserve.transport.application import Application
 from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.http1 import Http1Limits, Http1Server
 from mlserve.transport.mly.meta import MetaHandler
+from mlserve.transport.opening import ALPN, Opening
 from mlserve.transport.predict import PredictHandler, PredictLimits
 
 logger = logging.getLogger("mlserve")
@@ -71,7 +72,8 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
             open_manager(loaded.config, metrics, watch, [metrics.on_event, log_event], datastores)
         )
         admin = Admin(manager, metrics, loaded, guard)
-        server = Http1Server(_application(manager, metrics, admin, guard, endpoint), _limits(endpoint))
+        application = _application(manager, metrics, admin, guard, endpoint)
+        server = Http1Server(application, _limits(endpoint), front=Opening)
         tls = await asyncio.to_thread(tls_context, loaded)
         try:
             await server.start(
@@ -173,6 +175,7 @@ def tls_context(loaded: LoadedConfig) -> ssl.SSLContext | None:
     if tls is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(ALPN)
     try:
         context.load_cert_chain(resolve_url(loaded.base, tls.cert_file), resolve_url(loaded.base, tls.key_file))
     except (OSError, ssl.SSLError) as error:

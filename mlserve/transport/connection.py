@@ -16,36 +16,32 @@ aiohttp's ``web.Server`` is not used, only its parser: ``docs/decisions`` says w
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from time import monotonic
 from typing import Final, cast
 
 from mlserve.errors import BadRequest, NotReady, RequestError, SlowSender
 from mlserve.transport.deadline import Deadline
-from mlserve.transport.head import METHODS, Head
-from mlserve.transport.inflight import InFlightBytes
-from mlserve.transport.limits import Http1Limits
-from mlserve.transport.message import Handler, HttpRequest, HttpResponse
+from mlserve.transport.handling import handled
+from mlserve.transport.head import Head
+from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.port import Port
 from mlserve.transport.reader import RequestReader
 from mlserve.transport.status import error_response
 from mlserve.transport.wire import CONTINUE, encode
 
-log = logging.getLogger(__name__)
-
+TOO_MANY: Final = "the server holds as many connections as MaxConnections allows: try again"
 LINGER_S: Final = 1.0
 """After an error: how long to wait for the client to read it. Closing over unread bytes would reset the connection."""
 LINGER_BYTES: Final = 256 * 1024
 """After an error: how much of what the client still sends is taken in and thrown away."""
 DRAIN_GRACE_S: Final = 0.2
 """While draining: how long an idle connection may still send the request that was on its way."""
-_REFUSED_AT_ONCE: Final = 128
+REFUSED_AT_ONCE: Final = 128
 """Connections over the bound that are told so; those beyond are cut, or they would pile up themselves."""
 _AHEAD_BYTES: Final = 64 * 1024
 """How far a client may pipeline ahead before we stop reading."""
-_PROGRESS_BYTES: Final = 64 * 1024
+PROGRESS_BYTES: Final = 64 * 1024
 """What a client must read of an answer in each ``write_timeout_s``."""
 
 
@@ -59,24 +55,6 @@ class State(Enum):
     WRITING = auto()
     LINGERING = auto()
     CLOSED = auto()
-
-
-@dataclass(slots=True)
-class Port:
-    """What the connections of one server share. ``empty`` is set while there are none.
-
-    ``max_connections`` is that of ``limits``, or less where the operating system allows less.
-    """
-
-    handler: Handler
-    limits: Http1Limits
-    loop: asyncio.AbstractEventLoop
-    max_connections: int
-    in_flight: InFlightBytes
-    connections: set[Connection] = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
-    draining: bool = False
 
 
 class Connection(asyncio.Protocol):
@@ -113,7 +91,7 @@ class Connection(asyncio.Protocol):
         over = len(port.connections) - port.max_connections
         if over <= 0:
             self._become_idle()
-        elif over <= _REFUSED_AT_ONCE:
+        elif over <= REFUSED_AT_ONCE:
             # Said once a request comes: clients take what comes before for the answer to another one.
             self._state = State.REFUSED
             self._deadline.set(LINGER_S)
@@ -124,7 +102,7 @@ class Connection(asyncio.Protocol):
         if self._state is State.IDLE or self._state is State.READING:
             self._feed(data)
         elif self._state is State.REFUSED:
-            self._fail(NotReady("the server holds as many connections as MaxConnections allows: try again"))
+            self._fail(NotReady(TOO_MANY))
         elif self._state is State.LINGERING:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
@@ -149,10 +127,7 @@ class Connection(asyncio.Protocol):
         self._cancel()
         self._reader.release()
         self._hold_unsent(0)
-        port = self._port
-        port.connections.discard(self)
-        if not port.connections:
-            port.empty.set()
+        self._port.leave(self)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -167,6 +142,18 @@ class Connection(asyncio.Protocol):
     def idle(self) -> bool:
         """True while no byte of a request is unanswered: what a protocol in front may rely on."""
         return self._state is State.IDLE and self._reader.empty
+
+    def await_rest(self) -> None:
+        """A protocol in front holds the beginning of what may be its own: from now on the client has to hurry."""
+        if self._state is State.IDLE:
+            self._deadline.set(self._limits.read_timeout_s)
+
+    def hand_over(self) -> Port:
+        """Let a protocol in front have the connection, which is still untouched; it takes the place at the port."""
+        self._state = State.CLOSED
+        self._deadline.close()
+        self._port.connections.discard(self)
+        return self._port
 
     def drain(self) -> None:
         """Close soon if idle; otherwise the answer under way is the last (``Port.draining`` is set by then)."""
@@ -216,15 +203,12 @@ class Connection(asyncio.Protocol):
     async def _serve(self, head: Head, request: HttpRequest) -> None:
         task = cast("asyncio.Task[None]", self._task)
         try:
-            response = await self._port.handler(request) if head.path != "*" else _options()
-            answer = self._encode(head, response)
-        except asyncio.CancelledError:
-            if self._state is not State.HANDLING:
-                raise
-            # Not by us: something inside the handler was cancelled, and the client still waits.
-            answer = self._encode(head, _internal_error(request))
-        except Exception:
-            answer = self._encode(head, _internal_error(request))
+            answer = await handled(
+                self._port.handler,
+                request,
+                lambda response: self._encode(head, response),
+                lambda: self._state is State.HANDLING,
+            )
         finally:
             self._task = None
             self._port.tasks.discard(task)
@@ -283,7 +267,7 @@ class Connection(asyncio.Protocol):
         self._send(*encode(response, head_only=head is not None and head.method == "HEAD", connection="close"))
 
     def _send(self, head: bytes, body: bytes) -> None:
-        if len(body) > _PROGRESS_BYTES:
+        if len(body) > PROGRESS_BYTES:
             self._transport.write(head)
             self._transport.write(body)
         else:
@@ -298,6 +282,8 @@ class Connection(asyncio.Protocol):
 
     def _cancel(self) -> None:
         if self._task is not None:
+            # Cancelled before its first step it never gets to its end, where it would take itself out.
+            self._task.add_done_callback(self._port.tasks.discard)
             self._task.cancel()
 
     def _pause_reading(self) -> None:
@@ -320,22 +306,10 @@ class Connection(asyncio.Protocol):
         self._deadline.set(self._limits.write_timeout_s)
 
     def _has_progressed(self) -> bool:
-        return self._transport.get_write_buffer_size() <= self._unsent - _PROGRESS_BYTES
+        return self._transport.get_write_buffer_size() <= self._unsent - PROGRESS_BYTES
 
     def _hold_unsent(self, size: int) -> None:
         """Count ``size`` bytes of an answer as waiting for the client, in place of what was counted before."""
         if size != self._unsent:
             self._port.in_flight.held += size - self._unsent
             self._unsent = size
-
-
-def _options() -> HttpResponse:
-    """The answer to ``OPTIONS *``, which asks about the server and not about a route."""
-    return HttpResponse(204, headers={"Allow": ", ".join(METHODS)})
-
-
-def _internal_error(request: HttpRequest) -> HttpResponse:
-    """500 for the exception being handled; its cause stands in the log under the id that the client gets."""
-    incident = secrets.token_hex(6)
-    log.exception("incident %s: the handler failed on %s %r", incident, request.method, request.path)
-    return error_response(RequestError(f"the server failed on this request: the log has the cause as {incident}"))

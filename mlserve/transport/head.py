@@ -62,22 +62,38 @@ def read_head(message: RawRequestMessage, max_body_bytes: int) -> Head:
     http11 = message.version == HttpVersion11
     if not http11 and message.version != HttpVersion10:
         raise BadRequest("the request's version is not one this port speaks: send HTTP/1.1 or HTTP/1.0")
-    if message.method not in METHODS:
-        raise WrongMethod(f"this server does not answer that method: it knows {', '.join(METHODS)}", allow=METHODS)
-    _check_host(headers.getall("Host", ()), required=http11)
+    check_method(message.method)
+    check_host(headers.getall("Host", ()), required=http11)
     length = _body_length(message, max_body_bytes, http11=http11)
+    expects = expects_continue(headers)
+    path, query = split_target(message.path)
+    # A parser that saw an upgrade takes what follows for another protocol, so it cannot read a second request.
+    keep_alive = not message.should_close and not message.upgrade
+    return Head(message.method, path, query, headers, length, keep_alive, not http11, expects and http11)
+
+
+def check_method(method: str) -> None:
+    """Raises :class:`~mlserve.errors.WrongMethod` for a verb that no handler gets."""
+    if method not in METHODS:
+        raise WrongMethod(f"this server does not answer that method: it knows {', '.join(METHODS)}", allow=METHODS)
+
+
+def expects_continue(headers: Mapping[str, str]) -> bool:
+    """Whether the client waits to be asked for the body.
+
+    Raises :class:`~mlserve.errors.UnsupportedEncoding` and :class:`~mlserve.errors.ExpectationFailed` for bodies and
+    wishes that this server does not do.
+    """
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedEncoding("request bodies are read as they are: send this one without Content-Encoding")
     expect = headers.get("Expect")
     if expect is not None and expect.lower() != "100-continue":
         raise ExpectationFailed("Expect holds something other than 100-continue: send the request without it")
-    path, query = split_target(message.path)
-    # A parser that saw an upgrade takes what follows for another protocol, so it cannot read a second request.
-    keep_alive = not message.should_close and not message.upgrade
-    return Head(message.method, path, query, headers, length, keep_alive, not http11, expect is not None and http11)
+    return expect is not None
 
 
-def _check_host(hosts: Sequence[str], *, required: bool) -> None:
+def check_host(hosts: Sequence[str], *, required: bool) -> None:
+    """Raises :class:`~mlserve.errors.BadRequest` if the request does not name one host, in a host's characters."""
     if len(hosts) > 1 or (required and not hosts):
         raise BadRequest(f"a request needs exactly one Host header, this one has {len(hosts)}")
     if hosts and not _is_host(hosts[0]):
@@ -101,13 +117,22 @@ def _body_length(message: RawRequestMessage, max_body_bytes: int, *, http11: boo
         if len(codings) > 1 or codings[0].strip(" \t").lower() != "chunked":
             raise BadRequest("the only Transfer-Encoding this server reads is chunked, given once and alone")
     elif lengths:
-        length = lengths[0]
-        if len(lengths) > 1 or not (length.isascii() and length.isdigit()):
+        if len(lengths) > 1 or not is_length(lengths[0]):
             raise BadRequest("Content-Length must be one number in decimal digits")
-        if len(length) > _MORE_DIGITS_THAN_ANY_LIMIT or int(length) > max_body_bytes:
-            raise body_too_large(max_body_bytes)
-        return int(length)
+        return bounded_length(lengths[0], max_body_bytes)
     return 0
+
+
+def is_length(text: str) -> bool:
+    """Whether ``text`` is a number of bytes as ``Content-Length`` has it."""
+    return text.isascii() and text.isdigit()
+
+
+def bounded_length(digits: str, max_body_bytes: int) -> int:
+    """``digits`` as a number. Raises :class:`~mlserve.errors.TooLarge` if a body of that size is over the limit."""
+    if len(digits) > _MORE_DIGITS_THAN_ANY_LIMIT or int(digits) > max_body_bytes:
+        raise body_too_large(max_body_bytes)
+    return int(digits)
 
 
 def split_target(target: str) -> tuple[str, str]:

@@ -12,11 +12,12 @@ import ssl as tls
 from collections.abc import Callable
 from typing import Any, Final
 
-from mlserve.transport.connection import LINGER_S, Connection, Port
+from mlserve.transport.connection import LINGER_S, Connection
 from mlserve.transport.descriptors import connections_allowed
 from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
 from mlserve.transport.message import Handler
+from mlserve.transport.port import Port
 
 __all__ = ["Http1Limits", "Http1Server"]
 

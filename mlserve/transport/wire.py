@@ -14,7 +14,8 @@ from mlserve.transport.message import HttpResponse
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _EOL: Final = "\r\n"
-_BODILESS: Final = frozenset({204, 304})
+BODILESS: Final = frozenset({204, 304})
+"""Statuses of answers that have neither a body nor its length."""
 _OURS: Final = frozenset({"connection", "content-length", "content-type", "date", "transfer-encoding"})
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -25,7 +26,7 @@ def encode(response: HttpResponse, *, head_only: bool, connection: str = "") -> 
 
     Raises :class:`ValueError` if a header would change the framing of the answer (line breaks, our own names).
     """
-    bodiless = response.status in _BODILESS
+    bodiless = response.status in BODILESS
     own = "".join([_line(name, value) for name, value in response.headers.items()]) if response.headers else ""
     head = (
         f"{_start(response.status, response.content_type)}"
@@ -38,7 +39,7 @@ def encode(response: HttpResponse, *, head_only: bool, connection: str = "") -> 
 @lru_cache(maxsize=256)
 def _start(status: int, content_type: str) -> str:
     phrase = HTTPStatus(status).phrase
-    typed = "" if status in _BODILESS else _line_of_value("Content-Type", content_type)
+    typed = "" if status in BODILESS else _line_of_value("Content-Type", content_type)
     return f"HTTP/1.1 {status} {phrase}\r\n{typed}"
 
 
@@ -49,12 +50,22 @@ def _date(second: int) -> str:
 
 
 def _line(name: str, value: str) -> str:
-    if name.lower() in _OURS or not _NAME.fullmatch(name):
-        raise ValueError(f"a handler may not set the header {name!r}")
+    check_name(name)
     return _line_of_value(name, value)
 
 
 def _line_of_value(name: str, value: str) -> str:
+    check_value(name, value)
+    return f"{name}: {value}\r\n"
+
+
+def check_name(name: str) -> None:
+    """Raises :class:`ValueError` for a header that a carrier sets itself, or that is none."""
+    if name.lower() in _OURS or not _NAME.fullmatch(name):
+        raise ValueError(f"a handler may not set the header {name!r}")
+
+
+def check_value(name: str, value: str) -> None:
+    """Raises :class:`ValueError` for a value that would end its header."""
     if not _VALUE.fullmatch(value):
         raise ValueError(f"the header {name} holds a character that would end it: {value!r}")
-    return f"{name}: {value}\r\n"
