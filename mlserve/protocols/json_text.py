@@ -2,7 +2,8 @@
 
 mly's Go client escapes nothing in strings, so control characters and bytes that are not UTF-8 arrive raw. orjson
 refuses both; then Python's reader takes over, and this file refuses what that one is too kind to: NaN, lone
-surrogates, numbers without end, nesting that would exhaust its recursion.
+surrogates, numbers without end, nesting that would exhaust its recursion. The same client writes a float as ``-0``, of
+which orjson makes an integer, so that its sign is lost: a text that may hold one is Python's as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MAX_DEPTH: Final = 128
 """Lists and objects within one another, for the lenient reader; orjson has a bound of its own (1024)."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_NEGATIVE_ZERO: Final = re.compile(rb"-0(?![0-9.eE])")
 _WITHOUT_LONE_SURROGATES: Final = re.compile(
     rb"(?:[^\\]++"
     rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -30,10 +32,13 @@ _WITHOUT_LONE_SURROGATES: Final = re.compile(
 
 def loads(text: bytes) -> Any:
     """``text`` as plain values; of members with one name, the last wins. Bytes that are not UTF-8 stand in strings as
-    surrogate escapes. Every integer that some dtype can hold is exact; orjson makes a double of longer ones.
+    surrogate escapes. Every integer that some dtype can hold is exact; orjson makes a double of longer ones. ``-0`` is
+    a double.
 
     Raises :class:`BadRequest` with the byte at which the text stops being JSON, in time proportional to its length.
     """
+    if b"-0" in text and _NEGATIVE_ZERO.search(text):
+        return _loads_leniently(text)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -83,8 +88,12 @@ def _float(text: str) -> float:
     return value
 
 
+def _integer(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)
+
+
 def _constant(text: str) -> NoReturn:
     raise BadRequest(f"invalid JSON: {text} is no JSON number; where an input has a Default, leave it out or send null")
 
 
-_READER: Final = json.JSONDecoder(strict=False, parse_float=_float, parse_constant=_constant)
+_READER: Final = json.JSONDecoder(strict=False, parse_float=_float, parse_int=_integer, parse_constant=_constant)

@@ -36,6 +36,29 @@ def test_leniency(text: bytes, value: Any) -> None:
     assert loads(text) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "signs"),
+    [
+        (b'{"a":-0}', [-1]),
+        (b'{"a":[-0,0,-0 ,-0.0,-0.5]}', [-1, 1, -1, -1, -1]),
+        (b'{"a":[0,-0]}', [1, -1]),
+        (b'{"a":[-0,-0e0,5]}', [-1, -1, 1]),
+    ],
+)
+def test_the_sign_of_a_zero_is_kept(text: bytes, signs: list[int]) -> None:
+    """A client that rounds -0.001 to two decimals writes -0 and looks for its key; a model may tell the two apart."""
+    values = loads(text)["a"]
+    assert [math.copysign(1, value) for value in (values if isinstance(values, list) else [values])] == signs
+
+
+def test_integers_beside_a_negative_zero_are_exact() -> None:
+    """Python's reader takes over for the whole text."""
+    assert loads(b'{"a":[-0,18446744073709551615,-9223372036854775808],"b":"x-0"}') == {
+        "a": [0, 2**64 - 1, -(2**63)],
+        "b": "x-0",
+    }
+
+
 @pytest.mark.parametrize("tail", [b"", b',"b":"\t"', b',"b":"\xff"'])
 @pytest.mark.parametrize("token", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b'"\\ud800"', b'"\\udfff"'])
 def test_both_readers_refuse_what_no_double_or_text_is(token: bytes, tail: bytes) -> None:
