@@ -160,7 +160,7 @@ class TestScorer:
 
 
 @pytest.mark.timeout(120)
-def test_the_example_configuration_passes_its_own_check() -> None:
+def test_the_example_configuration_passes_its_own_check(tmp_path: Path) -> None:
     """``make serve`` would greet a new user with a problem."""
     checked = subprocess.run(
         [Path(sys.executable).with_name("mlserve"), "check", "-c", ROOT / "config.example.yaml"],
@@ -168,8 +168,9 @@ def test_the_example_configuration_passes_its_own_check() -> None:
         text=True,
         timeout=100,
         check=False,
-        env=os.environ | {"COLUMNS": "300"},
+        env=os.environ | {"COLUMNS": "300", "MLSERVE_CACHE": str(tmp_path)},
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "is down" not in checked.stderr
     for model in ("penguins", "penguins_keras", "digits", "food_per_day"):
         assert re.search(rf"\b{model}\b", checked.stdout)

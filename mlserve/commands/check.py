@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from mlserve.cache.datastores import Datastores
+from mlserve.cache.external import External
 from mlserve.commands.loop import run
 from mlserve.commands.vocabulary import size_of
 from mlserve.commands.words import SERVED_BRIEFLY, plain_table, row_words, wide_console
@@ -65,7 +67,11 @@ async def _try(loaded: LoadedConfig) -> tuple[list[_Result], list[str]]:
         await asyncio.to_thread(tls_context, loaded)
     except SetupError as error:
         problems.append(one_line(f"{loaded.url}: {error}"))
-    async with open_watch() as watch, open_manager(loaded.config, Metrics(), watch) as manager:
+    datastores = Datastores(external=External(loaded.base))
+    async with (
+        open_watch() as watch,
+        open_manager(loaded.config, Metrics(), watch, datastores=datastores) as manager,
+    ):
         manager.apply(loaded.config.wanted_models(), loaded.base)
         await manager.first_attempts()
         return [_result(loaded, status) for status in manager.statuses], problems
