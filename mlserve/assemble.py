@@ -25,7 +25,8 @@ from mlserve.cache.external import Lease
 from mlserve.cache.layout import Layout
 from mlserve.cache.mly import MlyLayout, unfit
 from mlserve.cache.native import NativeLayout
-from mlserve.cache.outer import NO_TIERS, OuterTiers, TierUse
+from mlserve.cache.outer import NO_TIERS, OuterTiers
+from mlserve.cache.used_tier import TierUse
 from mlserve.cache.view import View
 from mlserve.config.schema import BatchConfig, DatastoreConfig
 from mlserve.contracts.backend import LoadedModel

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final
 
+from mlserve.cache.ending import end
 from mlserve.cache.patience import patient
 from mlserve.cache.writes import WriteCounts
 from mlserve.contracts.store import Store, StoreFault, StoreOptions
@@ -80,8 +81,10 @@ class Connection:
     def failed(self, error: Exception) -> None:
         """A read was not answered, or too late."""
         self._failures += 1
+        if not isinstance(error, (StoreFault, TimeoutError)):
+            logger.error("connection %s: unexpected failure of a read", self.id, exc_info=error)
         if self._failures >= FAILURES and self.down is None:
-            self._go_down(_reason(error))
+            self._go_down(reason_of(error))
 
     async def close(self) -> None:
         """Ends the attempts and the store."""
@@ -90,14 +93,9 @@ class Connection:
         self.up.clear()
         self.tried.set()
         if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait([self._recovery])
+            await end([self._recovery], f"connection {self.id}")
         if self.store is not None:
-            try:
-                async with asyncio.timeout(CLOSE_S):
-                    await self.store.close()
-            except TimeoutError:
-                logger.warning("connection %s (%s) did not close in %g s", self.id, self._shown, CLOSE_S)
+            await self._close(self.store)
 
     def _go_down(self, reason: str) -> None:
         if self._closed:
@@ -122,7 +120,7 @@ class Connection:
             try:
                 await self._try()
             except Exception as error:
-                self.down = _reason(error)
+                self.down = reason_of(error)
                 if not self._told_down:
                     if not isinstance(error, (StoreFault, TimeoutError)):
                         logger.exception("connection %s: unexpected failure", self.id)
@@ -141,11 +139,18 @@ class Connection:
                 async with asyncio.timeout(2 * self.options.connect_timeout_s):
                     await store.open()
             except BaseException:
-                await store.close()
+                await self._close(store)
                 raise
             self.store = store
         async with patient(self.options.read_timeout_s):
             await self.store.check()
+
+    async def _close(self, store: Store) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await store.close()
+        except TimeoutError:
+            logger.warning("connection %s (%s) did not close in %g s", self.id, self._shown, CLOSE_S)
 
     def _come_up(self) -> None:
         for_s = self._clock() - self._changed_at
@@ -161,7 +166,8 @@ class Connection:
         self._told_down = False
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a call of a store failed, in words for a person."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__

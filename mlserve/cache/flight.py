@@ -9,11 +9,14 @@ stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from mlserve.errors import DeadlineExceeded
 from mlserve.types import Context, Predict, Rows
+
+logger = logging.getLogger(__name__)
 
 FINISH_S: Final = 60.0
 """A flight ends this long after the latest deadline of its callers: time for rows that have begun to be finished."""
@@ -33,7 +36,7 @@ class Flight:
         context: Context,
         predict: Predict,
         *,
-        store: Callable[[Flight, Rows], None],
+        store: Store,
         landed: Callable[[Flight], None],
     ) -> None:
         self.place_of = {key: place for place, key in enumerate(keys)}
@@ -55,9 +58,12 @@ class Flight:
         if not self._callers and not self._context.begun and self.task.cancel():
             self._landed(self)
 
-    async def _compute(self, rows: Rows, predict: Predict, store: Callable[[Flight, Rows], None]) -> Rows:
+    async def _compute(self, rows: Rows, predict: Predict, store: Store) -> Rows:
         answer = await predict(rows, self._context)
-        store(self, answer)
+        try:
+            await store(self, answer)
+        except Exception:  # an answer that cannot be kept is an answer
+            logger.exception("an answer was not stored")
         return answer
 
     def _ended(self, task: asyncio.Task[Rows]) -> None:
@@ -66,6 +72,10 @@ class Flight:
         well = not task.cancelled() and task.exception() is None
         for caller in self._callers:
             caller.told(well=well)
+
+
+Store = Callable[[Flight, Rows], Awaitable[None]]
+"""Gets a flight and its answer."""
 
 
 class _Caller:

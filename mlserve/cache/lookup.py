@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from mlserve.cache.merge import Part
-from mlserve.cache.outer import Hit, OuterTiers
-from mlserve.cache.payload import NotDecodable, decode
+from mlserve.cache.outer import OuterTiers
+from mlserve.cache.portions import portions
+from mlserve.cache.readable import readable
+from mlserve.cache.used_tier import Held, Observe, UsedTier
 from mlserve.contracts.memory import Memory
 from mlserve.types import Rows
 
-MEMORY = "memory"
-
-Observe = Callable[[str, str, int], None]
-"""Told (tier, result, rows) of every lookup: ``hit``, ``miss``, ``expired``, ``stale``, ``error`` or ``skipped``."""
+MEMORY: Final = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Lookup:
     """The tiers of one deployment. ``memory`` is ``None`` where there is no such tier; lives there are ``ttl_s``."""
 
     def __init__(self, memory: Memory | None, ttl_s: float, outer: OuterTiers, observe: Observe) -> None:
-        self.has_outer = bool(outer.uses)
+        self.has_outer: Final = bool(outer.uses)
+        self.writable: Final = memory is not None or outer.writable
         self._memory = memory
         self._ttl_s = ttl_s
         self._outer = outer
@@ -51,7 +52,7 @@ class Lookup:
         expired = memory.expired
         payloads = [memory.get(key) for key in keys]
         expired = memory.expired - expired
-        part, errors = _decoded(payloads)
+        part, errors = readable(payloads)
         held: Sequence[int] = ()
         if part is not None:
             held = part[1]
@@ -62,32 +63,30 @@ class Lookup:
         for result, count in (("miss", misses), ("expired", expired), ("error", errors)):
             if count:
                 self._observe(MEMORY, result, count)
+        if part is None:
+            return None, range(len(keys))
         known = set(held)
-        missing = [place for place in range(len(keys)) if place not in known]
-        return (None if part is None else Found(MEMORY, *part)), missing
+        return Found(MEMORY, *part), [place for place in range(len(keys)) if place not in known]
 
     async def outside(
         self, keys: Sequence[bytes], rows: Rows, places: Sequence[int], deadline: float
     ) -> tuple[list[Found], set[int]]:
         """What the external tiers hold for ``keys`` at ``places``, now in memory too; and the places of what they do.
 
-        What another request stored in memory while we waited counts as well.
+        What another request stored while we waited counts as well.
         """
-        whole = len(places) == len(keys)
-        wanted = keys if whole else [keys[place] for place in places]
-        hits = await self._outer.look_up(wanted, rows if whole else rows.take(places), deadline)
-        by_label: dict[str, list[tuple[int, Hit]]] = {}
-        for place, hit in zip(places, hits, strict=True):
-            if hit is not None:
-                by_label.setdefault(hit.label, []).append((place, hit))
-        found = [part for label, pairs in by_label.items() if (part := self._taken(label, pairs, keys)) is not None]
+        found: list[Found] = []
+        silent: set[UsedTier] = set()
+        for some in portions(places):
+            if some[0] != places[0]:
+                await asyncio.sleep(0)
+            held = await self._outer.look_up(keys, rows, some, deadline, silent)
+            found += [self._taken(it, keys) for it in held]
         taken = {place for part in found for place in part.places}
         left = [place for place in places if place not in taken]
-        if left and self._memory is not None:
-            stored, _ = _decoded([self._memory.get(keys[place]) for place in left])
-            if stored is not None:
-                found.append(Found(MEMORY, stored[0], [left[at] for at in stored[1]]))
-                taken.update(found[-1].places)
+        for part in self._meanwhile(keys, rows, left) if left else ():
+            found.append(part)
+            taken.update(part.places)
         return found, taken
 
     def store(self, keys: Sequence[bytes], rows: Rows, payloads: Sequence[bytes], shares: Sequence[float]) -> None:
@@ -103,40 +102,18 @@ class Lookup:
         entry = self._memory.peek(key) if self._memory is not None else None
         return None if entry is None else entry[1]
 
-    def _taken(self, label: str, pairs: Sequence[tuple[int, Hit]], keys: Sequence[bytes]) -> Found | None:
-        part, unreadable = _decoded([hit.payload for _, hit in pairs])
-        if unreadable:
-            self._observe(label, "error", unreadable)
-        if part is None:
-            return None
-        good = [pairs[at] for at in part[1]]
+    def _taken(self, held: Held, keys: Sequence[bytes]) -> Found:
         if self._memory is not None:
-            for place, hit in good:
-                self._memory.put(keys[place], hit.payload, min(self._ttl_s, hit.ttl_s))
-        return Found(label, part[0], [place for place, _ in good], good[0][1].ttl_s)
+            for place, payload, life_s in zip(held.places, held.payloads, held.lives_s, strict=True):
+                # What came into memory while we waited is younger than what we found.
+                if (self.remaining_s(keys[place]) or 0) <= 0:
+                    self._memory.put(keys[place], payload, min(self._ttl_s, life_s))
+        return Found(held.label, held.rows, held.places, held.lives_s[0])
 
-
-def _decoded(payloads: Sequence[bytes | None]) -> tuple[Part | None, int]:
-    """The rows of those that are there and can be read, with their places, and how many cannot be read."""
-    there = [payload for payload in payloads if payload is not None]
-    if not there:
-        return None, 0
-    all_there = len(there) == len(payloads)
-    places = range(len(payloads)) if all_there else [place for place, it in enumerate(payloads) if it is not None]
-    try:
-        return (decode(there), places), 0
-    except NotDecodable:
-        pairs = zip(places, there, strict=True)
-        readable = [(place, payload) for place, payload in pairs if _is_readable(payload)]
-    if not readable:
-        return None, len(there)
-    rows = decode([payload for _, payload in readable])
-    return (rows, [place for place, _ in readable]), len(there) - len(readable)
-
-
-def _is_readable(payload: bytes) -> bool:
-    try:
-        decode([payload])
-    except NotDecodable:
-        return False
-    return True
+    def _meanwhile(self, keys: Sequence[bytes], rows: Rows, places: Sequence[int]) -> list[Found]:
+        """What was computed and stored since the tiers were asked for ``places``."""
+        if self._memory is None:
+            line = self._outer.in_line(keys, rows, places)
+            return [Found(held.label, held.rows, held.places, held.lives_s[0]) for held in line]
+        part, _ = readable([self._memory.get(keys[place]) for place in places])
+        return [] if part is None else [Found(MEMORY, part[0], [places[at] for at in part[1]])]

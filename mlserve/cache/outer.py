@@ -1,50 +1,20 @@
-"""The external tiers of one deployment, L1 before L2: one multi-get in each, promotion upward, write-through downward.
-
-Whatever goes wrong in a tier is a miss there, counted by what it was, and never an error of the request.
-"""
+"""The external tiers of one deployment, L1 before L2: a multi-get in each, promotion upward, write-through downward."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from time import monotonic, perf_counter, time
-from typing import Any, Final
+from time import monotonic, time
+from typing import Any, Final, TypeVar
 
-from mlserve.cache.layout import Damaged, Expired, Layout, Stale, Stored
-from mlserve.cache.tier import Tier, TierDown, TierFailed
+from mlserve.cache.layout import Layout
+from mlserve.cache.used_tier import Held, Names, Observe, ObserveSeconds, TierUse, Unavailable, UsedTier
 from mlserve.types import Rows
 
-logger = logging.getLogger(__name__)
-
-Observe = Callable[[str, str, int], None]
-"""Told (tier, result, rows) of every lookup: ``hit miss expired stale error skipped``."""
-ObserveSeconds = Callable[[str, str, float], None]
-"""Told (tier, ``get`` or ``put``, seconds) of every round trip."""
-
-
-@dataclass(frozen=True, slots=True)
-class TierUse:
-    """How one datastore uses a tier. ``label`` is ``l1`` or ``l2``; ``layout`` is the deployment's own."""
-
-    label: str
-    tier: Tier[Any, Any]
-    layout: Layout[Any, Any]
-    ttl_s: float
-    read_only: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A row's answer from outside: ``label`` names the tier that had it, ``ttl_s`` is what is left of its life."""
-
-    label: str
-    payload: bytes
-    ttl_s: float
+T = TypeVar("T")
 
 
 class OuterTiers:
-    """Pure policy over tiers that others own. ``clock`` is Unix time in seconds: entries outlive processes."""
+    """Pure policy over tiers that others own. ``clock`` is Unix time in seconds; deadlines count as ``since`` does."""
 
     def __init__(
         self,
@@ -53,151 +23,105 @@ class OuterTiers:
         observe: Observe = lambda tier, result, rows: None,
         observe_seconds: ObserveSeconds = lambda tier, op, seconds: None,
         clock: Callable[[], float] = time,
+        since: Callable[[], float] = monotonic,
     ) -> None:
-        self.uses = tuple(uses)
-        self._observe = observe
-        self._clock = clock
-        self._observe_seconds = observe_seconds
-        self._took_put = {use.label: _put_seconds(observe_seconds, use.label) for use in self.uses}
-
-    async def look_up(self, keys: Sequence[bytes], rows: Rows, deadline: float) -> list[Hit | None]:
-        """What the tiers hold for ``keys``, whose rows are ``rows``. Waits no longer than ``deadline`` (monotonic)."""
-        hits: list[Hit | None] = [None] * len(keys)
-        left = list(range(len(keys)))
-        for depth, use in enumerate(self.uses):
-            wanted = keys if len(left) == len(keys) else [keys[place] for place in left]
-            wanted_rows = rows if len(left) == len(keys) else rows.take(left)
-            found = await self._read(use, wanted, wanted_rows, deadline)
-            for place, stored in zip(left, found, strict=True):
-                if stored is not None:
-                    hits[place] = Hit(use.label, stored.payload, stored.ttl_s)
-            self._promote(depth, wanted, wanted_rows, found)
-            left = [place for place in left if hits[place] is None]
-            if not left:
-                break
-        return hits
+        self.uses: Final = tuple(uses)
+        self._tiers = [UsedTier(use, observe, observe_seconds, clock, since) for use in uses]
+        self.writable: Final = any(not use.read_only for use in uses)
 
     def skipped(self, rows: int) -> None:
         """A request whose rows are not looked up here."""
-        for use in self.uses:
-            self._observe(use.label, "skipped", rows)
+        for tier in self._tiers:
+            tier.skipped(rows)
+
+    async def look_up(
+        self, keys: Sequence[bytes], rows: Rows, places: Sequence[int], deadline: float, silent: set[UsedTier]
+    ) -> list[Held]:
+        """What the tiers hold for the ``keys`` at ``places``; ``rows`` are those of all keys.
+
+        Tiers that are ``silent`` are not asked, and those that do not answer are added to them: one request does not
+        wait twice for the same. Waits no longer than ``deadline``.
+        """
+        batch = _Batch(_at(keys, places), rows if len(places) == len(keys) else rows.take(places))
+        found: list[Held] = []
+        left: Sequence[int] = range(len(places))
+        for depth, tier in enumerate(self._tiers):
+            if tier in silent:
+                tier.skipped(len(left))
+                continue
+            try:
+                held = await tier.read(_at(batch.keys, left), _at(batch.names(tier.layout), left), deadline)
+            except Unavailable:
+                silent.add(tier)
+                continue
+            if held is None:
+                continue
+            held = held.moved(left)
+            self._promote(depth, batch, held)
+            found.append(held.moved(places))
+            left = _without(left, held.places)
+            if not left:
+                break
+        return found
+
+    def in_line(self, keys: Sequence[bytes], rows: Rows, places: Sequence[int]) -> list[Held]:
+        """What waits to be written of the ``keys`` at ``places``, without a wait. Counts nothing."""
+        found: list[Held] = []
+        for tier in self._tiers:
+            if places and tier.has_line:
+                wanted = _at(keys, places)
+                held = tier.in_line(wanted, tier.layout.names(wanted, rows.take(places)))
+                if held is not None:
+                    found.append(held.moved(places))
+                    places = _without(places, found[-1].places)
+        return found
 
     def store(self, keys: Sequence[bytes], rows: Rows, payloads: Sequence[bytes], shares: Sequence[float]) -> None:
         """Write answers through to every tier, each for that share of the tier's life (at most 1)."""
-        now = self._clock()
-        for use in self.uses:
-            if not use.read_only:
-                lives = [use.ttl_s * share for share in shares]
-                self._write(use, keys, rows, payloads, lives, now)
+        batch = _Batch(keys, rows)
+        for tier in self._tiers:
+            if not tier.read_only:
+                tier.write(keys, batch.names(tier.layout), payloads, [tier.ttl_s * share for share in shares])
 
     async def peek(self, key: bytes, row: Rows, deadline: float) -> dict[str, dict[str, object]]:
         """For ``explain``: what each tier holds under one key. Counts nothing."""
-        return {use.label: await self._state(use, key, row, deadline) for use in self.uses}
+        return {tier.label: await tier.state(key, row, deadline) for tier in self._tiers}
 
-    async def _read(self, use: TierUse, keys: Sequence[bytes], rows: Rows, deadline: float) -> list[Stored | None]:
-        names = use.layout.names(keys, rows) if use.layout.readable else []
-        asked = [name for name in names if name is not None]
-        nothing: list[Stored | None] = [None] * len(keys)
-        if not asked:
-            self._observe(use.label, "skipped", len(keys))
-            return nothing
-        start = perf_counter()
-        try:
-            values = await use.tier.get_many(asked, deadline - monotonic())
-        except TierDown:
-            self._observe(use.label, "skipped", len(keys))
-            return nothing
-        except TierFailed as error:
-            logger.debug("%s: %s", use.label, error)
-            self._observe(use.label, "error", len(keys))
-            return nothing
-        except Exception:
-            logger.exception("%s: unexpected failure of a read", use.label)
-            self._observe(use.label, "error", len(keys))
-            return nothing
-        self._observe_seconds(use.label, "get", perf_counter() - start)
-        if len(asked) < len(keys):
-            read = iter(values)
-            values = [None if name is None else next(read) for name in names]
-        return self._opened(use, keys, values)
+    def _promote(self, depth: int, batch: _Batch, held: Held) -> None:
+        for upper in self._tiers[:depth]:
+            if not upper.read_only:
+                names = _at(batch.names(upper.layout), held.places)
+                lives_s = [min(upper.ttl_s, life_s) for life_s in held.lives_s]
+                upper.write(_at(batch.keys, held.places), names, held.payloads, lives_s)
 
-    def _opened(self, use: TierUse, keys: Sequence[bytes], values: Sequence[Any]) -> list[Stored | None]:
-        now = self._clock()
-        results = dict.fromkeys(("hit", "miss", "expired", "stale", "error"), 0)
-        found: list[Stored | None] = []
-        for key, value in zip(keys, values, strict=True):
-            stored, result = _opened(use.layout, key, value, now)
-            results[result] += 1
-            found.append(stored)
-        for result, count in results.items():
-            if count:
-                self._observe(use.label, result, count)
-        return found
 
-    def _promote(self, depth: int, keys: Sequence[bytes], rows: Rows, found: Sequence[Stored | None]) -> None:
-        upper = [use for use in self.uses[:depth] if not use.read_only]
-        places = [place for place, stored in enumerate(found) if stored is not None]
-        if not upper or not places:
-            return
-        now = self._clock()
-        hits = [stored for stored in found if stored is not None]
-        hit_rows = rows if len(places) == len(keys) else rows.take(places)
-        for use in upper:
-            lives = [min(use.ttl_s, hit.ttl_s) for hit in hits]
-            self._write(use, [keys[place] for place in places], hit_rows, [hit.payload for hit in hits], lives, now)
+class _Batch:
+    """Rows that are looked up together, with what each layout calls them: tiers of one layout share the names."""
 
-    def _write(
-        self,
-        use: TierUse,
-        keys: Sequence[bytes],
-        rows: Rows,
-        payloads: Sequence[bytes],
-        lives_s: Sequence[float],
-        now: float,
-    ) -> None:
-        took = self._took_put[use.label]
-        names = use.layout.names(keys, rows)
-        for name, key, payload, life_s in zip(names, keys, payloads, lives_s, strict=True):
-            if name is None or life_s <= 0:
-                continue
-            value = use.layout.write(key, payload, now, life_s)
-            if value is not None:
-                use.tier.put(name, value, life_s, len(key) + len(payload), took)
+    __slots__ = ("_names", "_rows", "keys")
 
-    async def _state(self, use: TierUse, key: bytes, row: Rows, deadline: float) -> dict[str, object]:
-        (name,) = use.layout.names([key], row)
-        if name is None:
-            return {"state": "off", "reason": "this row has no place in the tier's layout"}
-        try:
-            (value,) = await use.tier.get_many([name], deadline - monotonic())
-        except TierDown as error:
-            return {"state": "down", "reason": str(error)}
-        except TierFailed as error:
-            return {"state": "error", "reason": str(error)}
-        stored, result = _opened(use.layout, key, value, self._clock())
-        if stored is None:
-            return {"state": result}
-        state: dict[str, object] = {"state": "hit", "ttl_s": round(stored.ttl_s, 3), "bytes": len(stored.payload)}
-        if stored.age_s is not None:
-            state["age_s"] = round(stored.age_s, 3)
-        return state
+    def __init__(self, keys: Sequence[bytes], rows: Rows) -> None:
+        self.keys = keys
+        self._rows = rows
+        self._names: dict[int, Names] = {}
+
+    def names(self, layout: Layout[Any, Any]) -> Names:
+        names = self._names.get(id(layout))
+        if names is None:
+            names = self._names[id(layout)] = layout.names(self.keys, self._rows)
+        return names
+
+
+def _at(values: Sequence[T], places: Sequence[int]) -> Sequence[T]:
+    """``values`` at ``places``, which are in order and each given once."""
+    return values if len(places) == len(values) else [values[place] for place in places]
+
+
+def _without(places: Sequence[int], gone: Sequence[int]) -> Sequence[int]:
+    if len(gone) == len(places):
+        return ()
+    known = set(gone)
+    return [place for place in places if place not in known]
 
 
 NO_TIERS: Final = OuterTiers(())
-
-
-def _opened(layout: Layout[Any, Any], key: bytes, value: Any, now: float) -> tuple[Stored | None, str]:
-    if value is None:
-        return None, "miss"
-    try:
-        return layout.read(key, value, now), "hit"
-    except Expired:
-        return None, "expired"
-    except Stale:
-        return None, "stale"
-    except Damaged:
-        return None, "error"
-
-
-def _put_seconds(observe: ObserveSeconds, label: str) -> Callable[[float], None]:
-    return lambda seconds: observe(label, "put", seconds)

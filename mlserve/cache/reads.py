@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
+from mlserve.cache.ending import end
 from mlserve.cache.patience import Patience, patient
 from mlserve.contracts.store import StoreFault
 
@@ -17,6 +18,7 @@ NAMES_PER_READ: Final = 4_096
 """Whole requests are joined up to about this many names."""
 MAX_WAITING: Final = 200_000
 """Names in line; a request that comes on top of them does without."""
+CLOSED: Final = "the connection was closed"
 
 N = TypeVar("N")
 V = TypeVar("V")
@@ -49,18 +51,23 @@ class _Wish(Generic[N, V]):
 
 
 class Reads(Generic[N, V]):
-    """``fetch`` is one round trip. :meth:`close` it when nobody reads any more."""
+    """``fetch`` is one round trip, and answers as many values as it is given names. :meth:`close` it once.
+
+    ``label`` names it in the log.
+    """
 
     def __init__(
         self,
         fetch: Callable[[Sequence[N]], Awaitable[Sequence[V | None]]],
         told: Told,
         *,
+        label: str,
         timeout_s: float,
         parallel: int,
     ) -> None:
         self._fetch = fetch
         self._told = told
+        self._label = label
         self._timeout_s = timeout_s
         self._parallel = parallel
         self._line: list[_Wish[N, V]] = []
@@ -68,12 +75,15 @@ class Reads(Generic[N, V]):
         self._busy = 0
         """Tasks that will look at the line again; one that is about to end is in ``_tasks`` and not here."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def get(self, names: Sequence[N], wait_s: float) -> list[V | None]:
         """What is under ``names``. Waits ``timeout_s`` at most, and ``wait_s`` if that is less.
 
-        Raises :class:`StoreFault` and :class:`TimeoutError`.
+        Raises what ``fetch`` raises, :class:`TimeoutError`, and :class:`StoreFault` if closed or the line is full.
         """
+        if self._closed:
+            raise StoreFault(CLOSED)
         if self._waiting + len(names) > MAX_WAITING:
             raise StoreFault(f"{self._waiting} names are waiting to be read already")
         wish: _Wish[N, V] = _Wish(names)
@@ -91,11 +101,12 @@ class Reads(Generic[N, V]):
             patience.end()
 
     async def close(self) -> None:
-        """Ends what is under way; its callers get a :class:`StoreFault`."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Ends what is under way and what is in line; those who wait for it get a :class:`StoreFault`."""
+        self._closed = True
+        # A task that is cancelled before its first step never looks at the line.
+        waiting, self._line = self._line, []
+        _refuse(waiting, StoreFault(CLOSED))
+        await end(self._tasks, self._label)
 
     async def _work_off(self) -> None:
         try:
@@ -128,7 +139,7 @@ class Reads(Generic[N, V]):
             async with patient(self._timeout_s):
                 values = await self._fetch(names)
         except asyncio.CancelledError:
-            _refuse(wishes, StoreFault("the connection was closed"))
+            _refuse(wishes, StoreFault(CLOSED))
             raise
         except Exception as error:  # whatever it is, those who wait must hear of it
             self._told.failed(error)

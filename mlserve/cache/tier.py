@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from mlserve.cache.connection import Connection
+from mlserve.cache.connection import Connection, reason_of
 from mlserve.cache.reads import Reads
 from mlserve.cache.writes import Took, Writes
 from mlserve.contracts.store import Store, StoreFault, Table
 
-FLUSH_S: Final = 5.0
+FLUSH_S: Final = 2.0
 
 N = TypeVar("N")
 V = TypeVar("V")
@@ -25,7 +25,10 @@ class TierFailed(Exception):
 
 
 class Tier(Generic[N, V]):
-    """Shared by the models that name it. ``table_of`` picks the part of the store; :meth:`close` it once."""
+    """Shared by the models that name it. ``table_of`` picks the part of the store; :meth:`close` it once.
+
+    ``label`` names it in the log.
+    """
 
     def __init__(self, connection: Connection, table_of: Callable[[Store], Table[N, V]], *, label: str) -> None:
         self.connection = connection
@@ -37,11 +40,12 @@ class Tier(Generic[N, V]):
             timeout_s=connection.options.write_timeout_s,
         )
         self._table_of = table_of
+        self._label = label
         self._table: Table[N, V] | None = None
         self._reads: Reads[N, V] | None = None
 
-    async def get_many(self, names: Sequence[N], wait_s: float) -> list[V | None]:
-        """What is under ``names``, in line for writing or written. Raises :class:`TierDown`, :class:`TierFailed`."""
+    async def get_many(self, names: Sequence[N], wait_s: float) -> Sequence[V | None]:
+        """What is under ``names``, in line for writing or written. Raises :class:`TierDown` and :class:`TierFailed`."""
         if not self.writes:
             return await self._read(names, wait_s)
         values = [self.writes.get(name) for name in names]
@@ -63,40 +67,44 @@ class Tier(Generic[N, V]):
         if self._reads is not None:
             await self._reads.close()
 
-    async def _read(self, names: Sequence[N], wait_s: float) -> list[V | None]:
-        connection = self.connection
-        if connection.down is not None:
+    async def _read(self, names: Sequence[N], wait_s: float) -> Sequence[V | None]:
+        connection, store = self.connection, self.connection.store
+        if connection.down is not None or store is None:
             raise TierDown(connection.down)
-        store, table = self._opened()
         try:
-            if store.at_once:
-                values = list(await table.get_many(names))
-                connection.succeeded()
-                return values
-            return await self._joined(store, table).get(names, wait_s)
-        except TimeoutError as error:
-            raise TierFailed("no answer in time") from error
-        except StoreFault as error:
+            if not store.at_once:
+                return await self._joined(store).get(names, wait_s)
+            values = await self._fetch(names)
+        except Exception as error:  # whatever a store raises, it costs no answer; the connection tells of it
             if store.at_once:
                 connection.failed(error)
-            raise TierFailed(str(error)) from error
+            raise TierFailed(reason_of(error)) from error
+        connection.succeeded()
+        return values
+
+    async def _fetch(self, names: Sequence[N]) -> Sequence[V | None]:
+        values = await self._opened().get_many(names)
+        if len(values) != len(names):
+            raise StoreFault(f"the store answered {len(values)} values for {len(names)} names")
+        return values
 
     async def _write(self, items: Sequence[tuple[N, V, float]]) -> None:
-        await self._opened()[1].put_many(items)
+        await self._opened().put_many(items)
 
-    def _opened(self) -> tuple[Store, Table[N, V]]:
-        store = self.connection.store
-        if store is None:
-            raise TierDown("not connected yet")
+    def _opened(self) -> Table[N, V]:
+        """Raises what ``table_of`` raises: the store may have no such part."""
         if self._table is None:
-            self._table = self._table_of(store)
-        return store, self._table
+            if self.connection.store is None:
+                raise StoreFault("not connected yet")
+            self._table = self._table_of(self.connection.store)
+        return self._table
 
-    def _joined(self, store: Store, table: Table[N, V]) -> Reads[N, V]:
+    def _joined(self, store: Store) -> Reads[N, V]:
         if self._reads is None:
             self._reads = Reads(
-                table.get_many,
+                self._fetch,
                 self.connection,
+                label=self._label,
                 timeout_s=self.connection.options.read_timeout_s,
                 parallel=store.parallel_reads,
             )

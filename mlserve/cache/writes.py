@@ -10,9 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic, perf_counter
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from mlserve.cache.ending import end
 from mlserve.contracts.store import StoreFault, StoreRefused
 
 logger = logging.getLogger(__name__)
@@ -107,8 +109,7 @@ class Writes(Generic[N, V]):
         """Takes nothing more, and drops what is in line: flush first."""
         self._closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end([self._task], self._label)
         self.counts.dropped += len(self)
         self._line.clear()
         self._under_way.clear()
@@ -135,7 +136,7 @@ class Writes(Generic[N, V]):
     def _next(self) -> list[tuple[N, V, float]]:
         now = self._clock()
         size = 0
-        for name in list(self._line)[:ENTRIES_PER_WRITE]:
+        for name in list(islice(self._line, ENTRIES_PER_WRITE)):
             waiting = self._line[name]
             if self._under_way and size + waiting.size > BYTES_PER_WRITE:
                 break

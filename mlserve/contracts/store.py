@@ -15,7 +15,7 @@ failure and after any cancelled call: a connection in an unknown state is thrown
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol, TypeVar
 
 from mlserve.errors import MlserveError
@@ -40,9 +40,10 @@ class StoreRefused(StoreFault):
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """What a connection's configuration says to its store. ``url`` is absolute; ``size_bytes`` bounds what is ours."""
+    """What a connection's configuration says to its store. ``size_bytes`` bounds what is ours."""
 
-    url: str
+    url: str = field(repr=False)
+    """Absolute, its scheme in small letters; it may hold a password."""
     connect_timeout_s: float = 1.0
     read_timeout_s: float = 0.025
     write_timeout_s: float = 1.0

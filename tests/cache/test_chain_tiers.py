@@ -3,93 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from time import monotonic
-from typing import Any, Self
 
 import pytest
 
-from mlserve.cache.chain import CacheChain
-from mlserve.cache.native import NativeLayout
-from mlserve.cache.outer import OuterTiers, TierUse
-from mlserve.cache.tier import Tier
 from mlserve.errors import DeadlineExceeded, NotCached
-from mlserve.stores.memory import MemoryStore
-from mlserve.types import CacheUse, Context, Rows
-from tests.support.chained import GENERATION
-from tests.support.deployments import interface, rows
-from tests.support.fake_store import FakeStore, connected
-from tests.support.held_predict import double
-
-LIFE_S = 100.0
+from mlserve.types import CacheUse
+from tests.support.fake_store import FakeStore
+from tests.support.replica import Model, Replica
+from tests.support.virtual_time import in_virtual_time
 
 
-class Model:
-    """Doubles, in no time or in ``seconds``."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
-        self.runs: list[list[float]] = []
-
-    async def __call__(self, asked: Rows, context: Context) -> Rows:
-        self.runs.append(asked.columns["x"].tolist())
-        await asyncio.sleep(self.seconds)
-        return double(asked)
-
-
-class Replica:
-    """One process's chain in front of a shared store: memory, then L1. Open it, close it."""
-
-    def __init__(self, store: FakeStore, model: Model | None = None, *, memory: bool = True, **settings: Any) -> None:
-        self.store = store
-        self.model = model or Model()
-        self.memory = MemoryStore(8 << 20, clock=_now) if memory else None
-        self.lookups: Counter[tuple[str, str]] = Counter()
-        self._settings: dict[str, Any] = {"generation": GENERATION, **settings}
-
-    async def __aenter__(self) -> Self:
-        self.connection = connected(self.store, _now)
-        await self.connection.up.wait()
-        self.tier: Tier[bytes, bytes] = Tier(self.connection, lambda store: store.entries(None, None), label="shared")
-        outer = OuterTiers([TierUse("l1", self.tier, NativeLayout(), LIFE_S, False)], observe=self._observe)
-        self.chain = CacheChain(
-            self.model,
-            interface=interface(),
-            memory=self.memory,
-            ttl_s=LIFE_S,
-            outer=outer,
-            observe=self._observe,
-            **self._settings,
-        )
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.chain.close()
-        await self.tier.close()
-        await self.connection.close()
-
-    def _observe(self, tier: str, result: str, count: int) -> None:
-        self.lookups[tier, result] += count
-
-    async def ask(
-        self, *xs: float, cache: CacheUse = CacheUse.NORMAL, seconds: float = 3600.0
-    ) -> tuple[list[float], str]:
-        context = Context(_real() + seconds, "id", cache)
-        answer = await self.chain(rows(x=list(xs)), context)
-        return answer.columns["y"].tolist(), context.cache_status
-
-    async def written(self) -> None:
-        await self.tier.writes.flush(5.0)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _real() -> float:
-    return monotonic()
-
-
+@in_virtual_time
 async def test_what_one_replica_computed_the_other_answers() -> None:
     """The point of a shared tier; a second time it comes from memory."""
     store = FakeStore()
@@ -103,6 +27,7 @@ async def test_what_one_replica_computed_the_other_answers() -> None:
         assert two.model.runs == []
 
 
+@in_virtual_time
 async def test_a_batch_says_where_its_rows_came_from() -> None:
     """And only what nobody has is computed, once each, in place."""
     store = FakeStore()
@@ -115,6 +40,7 @@ async def test_a_batch_says_where_its_rows_came_from() -> None:
         assert await two.ask(4, 3) == ([8, 6], 'mlserve; detail="memory=2"')
 
 
+@in_virtual_time
 async def test_another_version_finds_nothing() -> None:
     """Roll-outs: two generations share a store and never an answer."""
     store = FakeStore()
@@ -130,6 +56,7 @@ async def test_another_version_finds_nothing() -> None:
 
 @pytest.mark.parametrize("memory", [True, False])
 @pytest.mark.parametrize("at_once", [True, False])
+@in_virtual_time
 async def test_a_thousand_callers_of_a_cold_row_cost_one_run(memory: bool, at_once: bool) -> None:
     """Whenever they come: before the read, in it, in the run, and after it while the write is in line."""
     store = FakeStore(at_once=at_once)
@@ -146,6 +73,7 @@ async def test_a_thousand_callers_of_a_cold_row_cost_one_run(memory: bool, at_on
         assert replica.model.runs == [[3]]
 
 
+@in_virtual_time
 async def test_a_row_that_is_computed_is_not_looked_up_outside() -> None:
     """Nobody else has it yet: the caller joins at once."""
     store = FakeStore()
@@ -159,6 +87,7 @@ async def test_a_row_that_is_computed_is_not_looked_up_outside() -> None:
         await first
 
 
+@in_virtual_time
 async def test_no_cache_replaces_what_is_stored_outside() -> None:
     """And reads nothing."""
     store = FakeStore()
@@ -173,6 +102,7 @@ async def test_no_cache_replaces_what_is_stored_outside() -> None:
         assert replica.lookups["l1", "skipped"] == 1
 
 
+@in_virtual_time
 async def test_no_store_neither_reads_nor_writes() -> None:
     """Outside as in memory."""
     store = FakeStore()
@@ -183,6 +113,7 @@ async def test_no_store_neither_reads_nor_writes() -> None:
         assert store.writes == []
 
 
+@in_virtual_time
 async def test_only_if_cached_looks_outside_too() -> None:
     """504 only if no tier has it."""
     store = FakeStore()
@@ -195,6 +126,7 @@ async def test_only_if_cached_looks_outside_too() -> None:
         assert two.model.runs == []
 
 
+@in_virtual_time
 async def test_a_caller_whose_time_is_up_waits_for_no_tier() -> None:
     """Its deadline, not the tier's, ends its wait."""
     store = FakeStore()
@@ -206,6 +138,7 @@ async def test_a_caller_whose_time_is_up_waits_for_no_tier() -> None:
         assert replica.model.runs == []
 
 
+@in_virtual_time
 async def test_a_caller_that_leaves_in_a_read_harms_nobody() -> None:
     """Those who wait for the same read get their answer."""
     store = FakeStore()
@@ -221,6 +154,7 @@ async def test_a_caller_that_leaves_in_a_read_harms_nobody() -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
+@in_virtual_time
 async def test_a_store_that_fails_costs_no_answer(at_once: bool) -> None:
     """Reads, writes, both: the model answers."""
     store = FakeStore(at_once=at_once)
@@ -232,6 +166,7 @@ async def test_a_store_that_fails_costs_no_answer(at_once: bool) -> None:
         assert replica.lookups["l1", "skipped"] >= 1
 
 
+@in_virtual_time
 async def test_entries_that_are_no_answers_are_computed_anew_and_replaced() -> None:
     """Whatever somebody else put there."""
     store = FakeStore()

@@ -26,7 +26,7 @@ class Log:
         keys = [str(x).encode() for x in xs]
         return Flight(keys, rows(x=list(xs)), context, predict, store=self._store, landed=self.landed.append)
 
-    def _store(self, flight: Flight, answer: Rows) -> None:
+    async def _store(self, flight: Flight, answer: Rows) -> None:
         assert len(flight.place_of) == answer.count
         self.stored.append(answer.columns["y"].tolist())
 

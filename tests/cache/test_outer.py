@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from time import monotonic
 from typing import Self
 
+import numpy as np
 import pytest
 
 from mlserve.cache.native import NativeLayout
-from mlserve.cache.outer import OuterTiers, TierUse
+from mlserve.cache.outer import OuterTiers
+from mlserve.cache.payload import encode
 from mlserve.cache.tier import Tier
+from mlserve.cache.used_tier import TierUse
 from mlserve.types import Rows
 from tests.support import virtual_time
 from tests.support.deployments import rows
@@ -48,6 +50,7 @@ class Outside:
             observe=self._observe,
             observe_seconds=self._observe_seconds,
             clock=lambda: self.now,
+            since=virtual_time.clock,
         )
         return self
 
@@ -65,12 +68,19 @@ class Outside:
         assert seconds >= 0
         self.seconds[tier, op] += 1
 
-    async def look_up(self, *keys: str) -> list[tuple[str, bytes, float] | None]:
-        hits = await self.outer.look_up([key_of(key) for key in keys], some_rows(len(keys)), far())
-        return [None if hit is None else (hit.label, hit.payload, round(hit.ttl_s, 3)) for hit in hits]
+    async def look_up(self, *keys: str) -> list[tuple[str, float, float] | None]:
+        """For each key: the tier that had it, its answer, and what is left of its life."""
+        found: list[tuple[str, float, float] | None] = [None] * len(keys)
+        names = [key_of(key) for key in keys]
+        for held in await self.outer.look_up(names, some_rows(len(keys)), range(len(keys)), far(), set()):
+            assert encode(held.rows) == list(held.payloads)
+            answers = held.rows.columns["y"].tolist()
+            for place, answer, life_s in zip(held.places, answers, held.lives_s, strict=True):
+                found[place] = (held.label, answer, round(life_s, 3))
+        return found
 
     def store(self, *keys: str, share: float = 1.0) -> None:
-        payloads = [b"answer to " + key.encode() for key in keys]
+        payloads = encode(Rows({"y": np.array([answer_to(key) for key in keys])}, len(keys)))
         self.outer.store([key_of(key) for key in keys], some_rows(len(keys)), payloads, [share] * len(keys))
 
     async def written(self) -> None:
@@ -85,13 +95,17 @@ def key_of(text: str) -> bytes:
     return GENERATION + text.encode()
 
 
+def answer_to(key: str) -> float:
+    return float(int.from_bytes(key.encode(), "big"))
+
+
 def some_rows(count: int) -> Rows:
     return rows(x=[0.0] * count)
 
 
 def far() -> float:
-    """A deadline that does not matter: these tests turn a virtual clock, and deadlines are real time."""
-    return monotonic() + 3600
+    """A deadline that does not matter."""
+    return virtual_time.clock() + 3600
 
 
 @pytest.mark.parametrize("at_once", [False, True])
@@ -105,9 +119,9 @@ def test_written_through_and_found_in_the_first_tier(at_once: bool) -> None:
             assert list(outside.stores["l1"].lives.values()) == pytest.approx([90, 90], abs=0.5)
             assert list(outside.stores["l2"].lives.values()) == pytest.approx([900, 900], abs=0.5)
             assert await outside.look_up("b", "c", "a") == [
-                ("l1", b"answer to b", 90),
+                ("l1", answer_to("b"), 90),
                 None,
-                ("l1", b"answer to a", 90),
+                ("l1", answer_to("a"), 90),
             ]
             assert outside.lookups == Counter({("l1", "hit"): 2, ("l1", "miss"): 1, ("l2", "miss"): 1})
             assert outside.seconds[("l1", "put")] == 1
@@ -143,15 +157,15 @@ def test_a_hit_below_is_copied_up_for_what_is_left_of_its_life() -> None:
             await outside.written()
             outside.forget("l1")
             outside.now += 950
-            assert await outside.look_up("old") == [("l2", b"answer to old", 50)]
+            assert await outside.look_up("old") == [("l2", answer_to("old"), 50)]
             await outside.written()
             assert list(outside.stores["l1"].lives.values())[1] == pytest.approx(50, abs=0.5)
             outside.now -= 900
-            assert await outside.look_up("young") == [("l2", b"answer to young", 950)]
+            assert await outside.look_up("young") == [("l2", answer_to("young"), 950)]
             await outside.written()
             assert next(iter(outside.stores["l1"].lives.values())) == pytest.approx(100, abs=0.5)
             outside.forget("l2")
-            assert await outside.look_up("young") == [("l1", b"answer to young", 100)]
+            assert await outside.look_up("young") == [("l1", answer_to("young"), 100)]
 
     virtual_time.run(main())
 
@@ -164,7 +178,7 @@ def test_read_only_is_never_written_to() -> None:
             outside.store("a")
             await outside.written()
             assert not outside.stores["l1"].writes
-            assert await outside.look_up("a") == [("l2", b"answer to a", 1000)]
+            assert await outside.look_up("a") == [("l2", answer_to("a"), 1000)]
             await outside.written()
             assert not outside.stores["l1"].writes
 
@@ -191,7 +205,7 @@ def test_what_is_poisoned_is_a_miss_and_is_counted(spoil: object, result: str) -
             name = next(name for name in held if name.endswith(b":bad"))
             held[name] = spoil(held[name])  # type: ignore[operator]
             outside.forget("l2")
-            assert await outside.look_up("bad", "good") == [None, ("l1", b"answer to good", 100)]
+            assert await outside.look_up("bad", "good") == [None, ("l1", answer_to("good"), 100)]
             assert outside.lookups["l1", result] == 1
 
     virtual_time.run(main())
@@ -222,7 +236,7 @@ def test_expired_entries_are_counted_as_such() -> None:
             outside.store("a")
             await outside.written()
             outside.now += 100
-            assert await outside.look_up("a") == [("l2", b"answer to a", 900)]
+            assert await outside.look_up("a") == [("l2", answer_to("a"), 900)]
             assert outside.lookups["l1", "expired"] == 1
 
     virtual_time.run(main())
@@ -242,7 +256,7 @@ def test_a_tier_in_trouble_is_a_miss_and_then_is_left_alone() -> None:
             took = []
             for key in keys:
                 start = loop.time()
-                assert await outside.look_up(key) == [("l2", b"answer to " + key.encode(), 1000)]
+                assert await outside.look_up(key) == [("l2", answer_to(key), 1000)]
                 took.append(round(loop.time() - start, 3))
             assert took == [0.025, 0.025, 0.025, 0.0, 0.0, 0.0]
             assert outside.lookups["l1", "error"] == 3

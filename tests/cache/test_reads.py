@@ -23,7 +23,7 @@ class Asked:
         self.fault: Exception | None = None
         self.trips: list[list[int]] = []
         self.told: list[str] = []
-        self.reads: Reads[int, int] = Reads(self.fetch, self, timeout_s=LIMIT_S, parallel=parallel)
+        self.reads: Reads[int, int] = Reads(self.fetch, self, label="asked", timeout_s=LIMIT_S, parallel=parallel)
 
     async def fetch(self, names: Sequence[int]) -> list[int | None]:
         self.trips.append(list(names))
