@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
 import pytest
 
-from mlserve.cache.connection import FAILURES
 from tests.support.daemon import Daemon, running
+from tests.support.outage import ROWS, is_used_again, outage
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 from tests.support.tier_config import READ_TIMEOUT_MS, one_each
 from tests.support.tier_story import TierStory
 from tests.support.versions import write_version
-from tests.support.witness import CONNECTIONS, Witness, slow_share, witnessed
+from tests.support.witness import witnessed
 
 DAYS: Final = ("absent", "killed", "frozen", "slow")
-MOST_ERRORS: Final = FAILURES * CONNECTIONS
-"""Rows that may wait for a tier in vain before nobody asks it any more."""
-ROWS: Final = 50
-SLOWER: Final = 0.05
-"""The share of requests that may be slow on a bad day and were not before: what a busy machine does to any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,7 @@ def test_absent_at_start(stage: Stage) -> None:
         assert set(lookups) <= {("l1", "skipped"), ("l1", "hit")}, "what is in line for writing may be read"
         assert story.writes["ok"] == 0
         stage.servers["absent"].start()
-        _is_used_again(stage.servers["absent"], story, witness)
+        is_used_again(story, witness, lambda: _hits(stage.servers["absent"]))
     assert story.writes == Counter(ok=ROWS, dropped=0)
     assert story.lookups["l1", "error"] == 0
     story.tells(r"\(redis://.*\) is down: no connection to 127.0.0.1:\d+: nobody listens", r"works again after .* s")
@@ -81,13 +76,15 @@ def test_absent_at_start(stage: Stage) -> None:
 def test_killed(stage: Stage) -> None:
     """A restart of the cache, empty, costs computing again, and nothing else."""
     server = stage.servers["killed"]
-    _outage(stage, "killed", server.kill, server.start, "is down: ")
+    outage(stage.daemon, "killed", server.kill, server.start, said="is down: ", served=lambda: _hits(server))
+    assert server.client.dbsize() == ROWS
 
 
 def test_frozen(stage: Stage) -> None:
     """The worst of outages: connections stay, and nothing comes. Without a bound every request would hang."""
     server = stage.servers["frozen"]
-    _outage(stage, "frozen", server.freeze, server.thaw, "is down: no answer in time")
+    late = "is down: no answer in time"
+    outage(stage.daemon, "frozen", server.freeze, server.thaw, said=late, served=lambda: _hits(server))
 
 
 def test_slow(stage: Stage) -> None:
@@ -100,49 +97,16 @@ def test_slow(stage: Stage) -> None:
     def speed_up() -> None:
         proxy.delay_s = 0.0
 
-    asked = _outage(stage, "slow", slow_down, speed_up, "is down: no answer in time", lambda: proxy.asked)
+    asked = outage(
+        stage.daemon,
+        "slow",
+        slow_down,
+        speed_up,
+        said="is down: no answer in time",
+        served=lambda: _hits(stage.servers["slow"]),
+        asked=lambda: proxy.asked,
+    )
     assert asked < 20, "beside a probe now and then nothing may be asked"
-
-
-def _outage(
-    stage: Stage,
-    day: str,
-    begin: Callable[[], None],
-    end: Callable[[], None],
-    said: str,
-    asked: Callable[[], int] = lambda: 0,
-) -> int:
-    """Before, at its beginning, amid, after. Answers by how much ``asked`` grew amid it."""
-    story = TierStory(stage.daemon, day, day)
-    with witnessed(stage.daemon, day) as witness:
-        witness.await_hits("l1")
-        before, counted = witness.await_answers(), story.lookups
-        begin()
-        story.await_down(down=True)
-        amid = witness.await_answers()
-        found, questions = story.lookups, asked()
-        amid += witness.await_answers()
-        questions = asked() - questions
-        still = story.lookups
-        end()
-        _is_used_again(stage.servers[day], story, witness)
-    assert found["l1", "error"] - counted["l1", "error"] <= MOST_ERRORS
-    for result in ("miss", "error"):
-        assert still["l1", result] == found["l1", result], f"a {result} while nobody should ask"
-    assert slow_share(amid) <= 2 * slow_share(before) + SLOWER
-    assert story.writes["dropped"] == 0
-    story.tells(said, "works again after .* s")
-    return questions
-
-
-def _is_used_again(server: RedisServer, story: TierStory, witness: Witness) -> None:
-    """All rows come from it, and not from the line of what it has yet to be told."""
-    story.await_down(down=False)
-    witness.await_hits("l1")
-    hits = _hits(server)
-    witness.await_answers(ROWS)
-    assert _hits(server) >= hits + ROWS
-    assert server.client.dbsize() == ROWS
 
 
 def _hits(server: RedisServer) -> int:
