@@ -6,7 +6,7 @@ vocabulary's digest.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import orjson
@@ -23,9 +23,15 @@ def dictionary_json(interface: Interface, generation: str) -> bytes:
     """The document of one version; ``null`` without a ``dict_hash``. Takes time with large vocabularies."""
     if interface.dict_hash is None:
         return b"null"
-    known = ((field.name, published_vocabulary(field)) for field in interface.inputs)
-    layers = [_layer(name, vocabulary) for name, vocabulary in sorted(known, key=_name) if vocabulary is not None]
+    known = interface.derived(published_vocabularies)
+    layers = [_layer(name, known[name]) for name in sorted(known)]
     return orjson.dumps({"Layers": layers or None, "Hash": interface.dict_hash, "Generation": generation})
+
+
+def published_vocabularies(interface: Interface) -> dict[str, Vocabulary]:
+    """By the names of those inputs that have one; ask for it through :meth:`Interface.derived`."""
+    known = ((field.name, published_vocabulary(field)) for field in interface.inputs)
+    return {name: vocabulary for name, vocabulary in known if vocabulary is not None}
 
 
 def published_vocabulary(field: InputField) -> Vocabulary | None:
@@ -56,7 +62,7 @@ def _of_all_elements(field: InputField) -> Vocabulary | None:
 
 def _has_a_form(vocabulary: Vocabulary) -> bool:
     if isinstance(vocabulary.sentinel, str):
-        return is_utf8("".join(map(str, vocabulary.words)))
+        return is_utf8("".join(cast("frozenset[str]", vocabulary.words)))
     return all(_INT64.min <= int(word) <= _INT64.max for word in vocabulary.words)
 
 
@@ -69,7 +75,3 @@ def _layer(name: str, vocabulary: Vocabulary) -> dict[str, Any]:
         "Ints": None if texts else words,
         "Hash": generation_number(vocabulary.digest),
     }
-
-
-def _name(item: tuple[str, object]) -> str:
-    return item[0]

@@ -6,10 +6,11 @@ would leave its segment empty, and take the answer to one row for that to anothe
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Final
 
 from mlserve.config.schema import ModelConfig
-from mlserve.transport.mly.dictionary import printable, published_vocabulary
+from mlserve.transport.mly.dictionary import printable, published_vocabularies
 from mlserve.types import DType, InputField, Interface
 
 _OF_MLY: Final = {DType.FLOAT32: "float"}
@@ -22,18 +23,20 @@ def inputs_document(config: ModelConfig, interface: Interface) -> list[dict[str,
     Without a dictionary clients cache nothing, and exact inputs stand as mly shows them.
     """
     listed = len(config.inputs) or len({*config.key_fields, *config.auxiliary})
-    exact = interface.dict_hash is not None
+    cached = interface.dict_hash is not None
+    known = interface.derived(published_vocabularies)
     return [
-        {"Name": printable(field.name), "Index": index if index < listed else 0} | _members(field, exact)
+        {"Name": printable(field.name), "Index": index if index < listed else 0}
+        | _members(field, wildcard=field.wildcard or (cached and _is_exact(field, known)))
         for index, field in enumerate(interface.inputs)
     ]
 
 
-def _members(field: InputField, exact: bool) -> dict[str, Any]:
+def _members(field: InputField, *, wildcard: bool) -> dict[str, Any]:
     members: dict[str, Any] = {"DataType": _OF_MLY.get(field.dtype, str(field.dtype))}
     if field.auxiliary:
         members["Auxiliary"] = True
-    if field.wildcard or (exact and _is_exact(field)):
+    if wildcard:
         members["Wildcard"] = True
     if field.precision is not None and _is_in_key(field):
         members["Precision"] = field.precision
@@ -42,8 +45,8 @@ def _members(field: InputField, exact: bool) -> dict[str, Any]:
     return members
 
 
-def _is_exact(field: InputField) -> bool:
-    return not field.auxiliary and field.precision is None and published_vocabulary(field) is None
+def _is_exact(field: InputField, known: Container[str]) -> bool:
+    return not field.auxiliary and field.precision is None and field.name not in known
 
 
 def _is_in_key(field: InputField) -> bool:
