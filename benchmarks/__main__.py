@@ -7,7 +7,21 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import batch, cache_memory, codecs, http, memory, observe, reload, start, tensorflow, warming
+from benchmarks import (
+    batch,
+    cache_memory,
+    codecs,
+    http,
+    memory,
+    observe,
+    reload,
+    start,
+    tensorflow,
+    tier_keys,
+    tier_misses,
+    tiers,
+    warming,
+)
 from benchmarks.figure import Figure, table
 from benchmarks.machine import describe
 from mlserve.errors import MissingPackage
@@ -16,6 +30,9 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "start": start.measure,
     "memory": memory.measure,
     "cache_memory": cache_memory.measure,
+    "tiers": tiers.measure,
+    "tier_keys": tier_keys.measure,
+    "tier_misses": tier_misses.measure,
     "codecs": codecs.measure,
     "http": http.measure,
     "observe": observe.measure,
