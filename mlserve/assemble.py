@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlserve.batching.admission import Admission
@@ -34,12 +34,14 @@ from mlserve.inference.canonical import canonical
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.independence import dependence, unlike
 from mlserve.inference.probe import measure_inline_rows, run
+from mlserve.inference.refutation import folding_faults
 from mlserve.inference.runner import Runner
 from mlserve.inference.select import selecting
 from mlserve.inference.transformer import load_transformer, transforming
 from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.loader import Assembled, NotByRows, Version
+from mlserve.serving.lookups import without_folding
 from mlserve.serving.selftest import sample_rows
 from mlserve.types import Interface, Predict, Rows, Serving
 
@@ -52,6 +54,8 @@ class Findings:
     """The largest request, in rows, that may run on the loop."""
     dependent: str | None = None
     """What a row's answer depends on besides the row: then it is neither batched nor cached."""
+    exact: tuple[str, ...] = ()
+    """Inputs that are only looked up, says the model's graph; yet it was seen to tell their unknown values apart."""
     warnings: tuple[str, ...] = ()
 
 
@@ -64,13 +68,16 @@ class Assembler:
 
     async def __call__(self, version: Version) -> Assembled:
         """Raises ``NotByRows`` if the first runs show that outputs do not line up with rows, and ``LoadError``."""
-        config, model, interface = version.config, version.model, version.interface
+        config, model = version.config, version.model
         batch = config.batch or BatchConfig()
-        feed = Feed(model.signature, interface.serving)
+        feed = Feed(model.signature, version.interface.serving)
         transformer = None
         if config.transformer:
             transformer = await asyncio.to_thread(load_transformer, config.transformer, version.transformer)
         findings = await asyncio.to_thread(_first_runs, version, feed)
+        if findings.exact:
+            version = replace(version, interface=without_folding(version.interface, findings.exact))
+        interface = version.interface
 
         metrics = self._metrics.model(config.id)
 
@@ -119,31 +126,45 @@ class Assembler:
         else:
             predict = selecting(predict, model.signature, interface.outputs or ())
 
-        why_not = _not_cached(version, findings)
         warnings = [*findings.warnings]
+        why_not = _not_cached(version, findings)
         view = View(interface, None, None, NO_TIERS, why_not)
         if why_not is None and config.store is not None:
-            memory = self._datastores.memory(config.store)
-            lease = self._datastores.external.lease(config.store)
-            owned.push_async_callback(lease.release)
-            uses, unused = _tier_uses(lease, interface, config.store)
+            predict, view, unused = await self._cached(version, config.store, predict, owned)
             warnings += unused
-            outer = OuterTiers(uses, observe=metrics.observe_lookup, observe_seconds=metrics.observe_cache)
-            chain = CacheChain(
-                predict,
-                interface=interface,
-                generation=version.generation,
-                memory=memory,
-                ttl_s=config.store.time_to_live_ms.total_seconds(),
-                outer=outer,
-                observe=metrics.observe_lookup,
-                observe_joined=metrics.observe_joined,
-            )
-            owned.push_async_callback(chain.close)
-            predict = chain
-            view = View(interface, chain, memory, outer, None)
-        batching = batcher.state if batcher is not None else None
-        return Assembled(canonical(predict, interface), owned.aclose, view, tuple(warnings), batching)
+        return Assembled(
+            canonical(predict, interface),
+            owned.aclose,
+            view,
+            tuple(warnings),
+            batcher.state if batcher is not None else None,
+            interface,
+        )
+
+    async def _cached(
+        self, version: Version, store: DatastoreConfig, predict: Predict, owned: AsyncExitStack
+    ) -> tuple[Predict, View, list[str]]:
+        """``predict`` behind the tiers of ``store``, the view of them, and what is to be told of those of no use."""
+        metrics, interface = self._metrics.model(version.config.id), version.interface
+        memory = self._datastores.memory(store)
+        lease = self._datastores.external.lease(store)
+        owned.push_async_callback(lease.release)
+        uses, unused = _tier_uses(lease, interface, store)
+        if memory is None and not uses:
+            return predict, View(interface, None, None, NO_TIERS, "; ".join(unused)), unused
+        outer = OuterTiers(uses, observe=metrics.observe_lookup, observe_seconds=metrics.observe_cache)
+        chain = CacheChain(
+            predict,
+            interface=interface,
+            generation=version.generation,
+            memory=memory,
+            ttl_s=store.time_to_live_ms.total_seconds(),
+            outer=outer,
+            observe=metrics.observe_lookup,
+            observe_joined=metrics.observe_joined,
+        )
+        owned.push_async_callback(chain.close)
+        return chain, View(interface, chain, memory, outer, None), unused
 
 
 def _not_cached(version: Version, findings: Findings) -> str | None:
@@ -164,8 +185,9 @@ def _tier_uses(lease: Lease, interface: Interface, store: DatastoreConfig) -> tu
     """How one version uses the external tiers of its datastore, and a warning for each that it cannot use."""
     uses = []
     warnings = []
+    native = NativeLayout()
     for leased in lease.tiers:
-        layout: Layout[Any, Any] = NativeLayout()
+        layout: Layout[Any, Any] = native
         ttl_s = (leased.config.time_to_live_ms or store.time_to_live_ms).total_seconds()
         if leased.config.keeps_records:
             why_not = unfit(interface)
@@ -188,12 +210,21 @@ def _first_runs(version: Version, feed: Feed) -> Findings:
         # Two sizes: an output that always has two elements lines up with two rows by chance.
         for count in (1,) if interface.serving is Serving.WHOLE else (1, 2):
             run(model, feed, sample(count))
-        dependent = None
+        dependent: str | None = None
+        exact: tuple[str, ...] = ()
+        warnings = []
         if interface.serving is not Serving.WHOLE and model.deterministic:
             one = sample(1)
             dependent = dependence(model, feed, one, _other_row(model, feed, one))
-        warnings = (f"{dependent}: this version is neither batched nor cached",) if dependent else ()
-        return Findings(measure_inline_rows(model, feed, sample), dependent, warnings)
+            if dependent:
+                warnings.append(f"{dependent}: this version is neither batched nor cached")
+            else:
+                exact = folding_faults(model, feed, one, interface)
+            if exact:
+                warnings.append(
+                    f"{_named(exact)}: values out of its vocabulary get different answers, so each is exact"
+                )
+        return Findings(measure_inline_rows(model, feed, sample), dependent, exact, tuple(warnings))
     except Misaligned as error:
         raise NotByRows(str(error)) from error
     except Exception as error:  # the row was made up: the model may be right to refuse it
@@ -212,6 +243,10 @@ def _other_row(model: LoadedModel, feed: Feed, one: Rows) -> Rows:
             continue
         return other
     return one
+
+
+def _named(inputs: tuple[str, ...]) -> str:
+    return f"input{'s' if len(inputs) > 1 else ''} {', '.join(map(repr, inputs))}"
 
 
 def _processors() -> int:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mlserve.cache.outer import OuterTiers
-from mlserve.cache.portions import portions
 from mlserve.cache.readable import readable
-from mlserve.cache.used_tier import Held, Observe, UsedTier
+from mlserve.cache.used_tier import Held, Observe
 from mlserve.contracts.memory import Memory
 from mlserve.types import Rows
 
@@ -75,13 +73,7 @@ class Lookup:
 
         What another request stored while we waited counts as well.
         """
-        found: list[Found] = []
-        silent: set[UsedTier] = set()
-        for some in portions(places):
-            if some[0] != places[0]:
-                await asyncio.sleep(0)
-            held = await self._outer.look_up(keys, rows, some, deadline, silent)
-            found += [self._taken(it, keys) for it in held]
+        found = [self._taken(held, keys) async for held in self._outer.look_up(keys, rows, places, deadline)]
         taken = {place for part in found for place in part.places}
         left = [place for place in places if place not in taken]
         for part in self._meanwhile(keys, rows, left) if left else ():

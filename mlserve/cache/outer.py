@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import monotonic, time
 from typing import Any, Final, TypeVar
 
 from mlserve.cache.layout import Layout
+from mlserve.cache.portions import portions
 from mlserve.cache.used_tier import Held, Names, Observe, ObserveSeconds, TierUse, Unavailable, UsedTier
 from mlserve.types import Rows
 
@@ -35,34 +37,20 @@ class OuterTiers:
             tier.skipped(rows)
 
     async def look_up(
-        self, keys: Sequence[bytes], rows: Rows, places: Sequence[int], deadline: float, silent: set[UsedTier]
-    ) -> list[Held]:
-        """What the tiers hold for the ``keys`` at ``places``; ``rows`` are those of all keys.
+        self, keys: Sequence[bytes], rows: Rows, places: Sequence[int], deadline: float
+    ) -> AsyncIterator[Held]:
+        """What the tiers hold for the ``keys`` at ``places``, bit by bit; ``rows`` are those of all keys.
 
-        Tiers that are ``silent`` are not asked, and those that do not answer are added to them: one request does not
-        wait twice for the same. Waits no longer than ``deadline``.
+        A tier that does not answer is asked no more: one request does not wait for it twice. Waits no longer than
+        ``deadline``.
         """
-        batch = _Batch(_at(keys, places), rows if len(places) == len(keys) else rows.take(places))
-        found: list[Held] = []
-        left: Sequence[int] = range(len(places))
-        for depth, tier in enumerate(self._tiers):
-            if tier in silent:
-                tier.skipped(len(left))
-                continue
-            try:
-                held = await tier.read(_at(batch.keys, left), _at(batch.names(tier.layout), left), deadline)
-            except Unavailable:
-                silent.add(tier)
-                continue
-            if held is None:
-                continue
-            held = held.moved(left)
-            self._promote(depth, batch, held)
-            found.append(held.moved(places))
-            left = _without(left, held.places)
-            if not left:
-                break
-        return found
+        silent: set[UsedTier] = set()
+        for some in portions(places):
+            if some[0] != places[0]:
+                await asyncio.sleep(0)
+            batch = _Batch(_at(keys, some), rows if len(some) == len(keys) else rows.take(some))
+            for held in await self._look_up(batch, silent, deadline):
+                yield held.moved(some)
 
     def in_line(self, keys: Sequence[bytes], rows: Rows, places: Sequence[int]) -> list[Held]:
         """What waits to be written of the ``keys`` at ``places``, without a wait. Counts nothing."""
@@ -86,6 +74,28 @@ class OuterTiers:
     async def peek(self, key: bytes, row: Rows, deadline: float) -> dict[str, dict[str, object]]:
         """For ``explain``: what each tier holds under one key. Counts nothing."""
         return {tier.label: await tier.state(key, row, deadline) for tier in self._tiers}
+
+    async def _look_up(self, batch: _Batch, silent: set[UsedTier], deadline: float) -> list[Held]:
+        found: list[Held] = []
+        left: Sequence[int] = range(len(batch.keys))
+        for depth, tier in enumerate(self._tiers):
+            if tier in silent:
+                tier.skipped(len(left))
+                continue
+            try:
+                held = await tier.read(_at(batch.keys, left), _at(batch.names(tier.layout), left), deadline)
+            except Unavailable:
+                silent.add(tier)
+                continue
+            if held is None:
+                continue
+            held = held.moved(left)
+            self._promote(depth, batch, held)
+            found.append(held)
+            left = _without(left, held.places)
+            if not left:
+                break
+        return found
 
     def _promote(self, depth: int, batch: _Batch, held: Held) -> None:
         for upper in self._tiers[:depth]:

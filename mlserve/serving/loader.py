@@ -55,7 +55,8 @@ class Version:
 class Assembled:
     """A version's own chain, and how to take it down: ``close`` waits for runs in flight and frees the model.
 
-    ``batching`` tells how its batcher is; ``None`` where rows are not batched.
+    ``batching`` tells how its batcher is; ``None`` where rows are not batched. ``interface`` is what the first runs
+    left of the version's; ``None`` if they changed nothing.
     """
 
     predict: Predict
@@ -63,6 +64,7 @@ class Assembled:
     cache: CacheView
     warnings: tuple[str, ...] = ()
     batching: Callable[[], BatchState] | None = None
+    interface: Interface | None = None
 
 
 Assemble = Callable[[Version], Coroutine[Any, Any, Assembled]]
@@ -151,7 +153,8 @@ class Loader:
                 interface = replace(interface, dict_hash=generation_number(generation))
             version = Version(config, model, interface, generation, transformer)
             try:
-                return version, await self._assemble(version), warnings
+                assembled = await self._assemble(version)
+                return replace(version, interface=assembled.interface or interface), assembled, warnings
             except NotByRows as reason:
                 warnings.append(f"{reason}: each request is one run; say Rows: false to make it plain")
         raise LoadError("; ".join(warnings))

@@ -72,7 +72,7 @@ class Outside:
         """For each key: the tier that had it, its answer, and what is left of its life."""
         found: list[tuple[str, float, float] | None] = [None] * len(keys)
         names = [key_of(key) for key in keys]
-        for held in await self.outer.look_up(names, some_rows(len(keys)), range(len(keys)), far(), set()):
+        async for held in self.outer.look_up(names, some_rows(len(keys)), range(len(keys)), far()):
             assert encode(held.rows) == list(held.payloads)
             answers = held.rows.columns["y"].tolist()
             for place, answer, life_s in zip(held.places, answers, held.lives_s, strict=True):
