@@ -34,6 +34,11 @@ def read_answer(answer: HttpAnswer, place: str) -> Answer:
     return Answer(document["data"], dict_hash if type(dict_hash) is int else None, answer.body)
 
 
+def refuse(answer: HttpAnswer, place: str) -> NoReturn:
+    """Raises the :class:`RemoteError` or :class:`BadAnswer` that ``answer``, which is no success, is."""
+    _refuse(answer, _object(answer.body), place)
+
+
 def _refuse(answer: HttpAnswer, document: dict[str, Any], place: str) -> NoReturn:
     text, code = document.get("error"), document.get("code")
     retry_after_s = _seconds(answer.headers.get("Retry-After", ""))

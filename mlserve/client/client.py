@@ -1,47 +1,72 @@
-"""The client: values in, an :class:`~mlserve.client.answer.Answer` out, within one deadline."""
+"""The client for asyncio: values in, typed results out, from the nearest place that has them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote
 
 import orjson
 
-from mlserve.client.address import server_url, without_secrets
-from mlserve.client.answer import Answer, read_answer
+from mlserve.client.asking import Asking
+from mlserve.client.budget import RetryBudget
+from mlserve.client.call import Call, Hook, tell
+from mlserve.client.description import Description
+from mlserve.client.faults import raised_by_server
+from mlserve.client.given import Values, given
 from mlserve.client.http import HttpTransport
-from mlserve.client.retry import pause_before_retry
-from mlserve.client.transport import Transport
-from mlserve.errors import ClientError, TimedOut
+from mlserve.client.model import Model
+from mlserve.client.options import Cache
+from mlserve.client.remote import Remote
+from mlserve.client.result import LOCAL, Result
+from mlserve.client.tiers import SharedTiers
+from mlserve.client.transport import MakeTransport, Transport
+from mlserve.errors import RemoteError, TimedOut
+from mlserve.types import CacheUse
 
-TIMEOUT_S: Final = 30.0
+TIMEOUT_S: Final = 10.0
+CONNECTIONS: Final = 100
+"""To each host; calls beyond wait for one within their time."""
+
+_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+_LOCAL_ROW: Final = MappingProxyType({LOCAL: 1})
 
 
-class Client:
-    """One server. Use it with ``async with``, or :meth:`close` it; several tasks may ask at once.
+def http(url: str) -> Transport:
+    """A transport as :class:`AsyncClient` makes it unless told otherwise."""
+    return HttpTransport(url, connections=CONNECTIONS)
 
-    ``timeout_s`` bounds one call, tries again included. Trying again is safe: a prediction changes nothing.
+
+class AsyncClient:
+    """Asks models at one server, or at several that serve the same. Use it with ``async with``, or :meth:`close` it.
+
+    Many tasks of one event loop may ask at once. ``timeout_s`` bounds a call, with all its tries. ``cache`` says where
+    answers may be looked for first, ``retry_budget`` how many tries again calls may cost their servers (0.2: one for
+    five calls, beyond a reserve; ``None``: any number). Each of ``hooks`` is told of each call. ``transport`` is the
+    seam for tests: see :mod:`mlserve.client.testing`.
     """
 
     def __init__(
         self,
-        url: str,
+        urls: str | Sequence[str],
         *,
         timeout_s: float = TIMEOUT_S,
-        transport: Transport | None = None,
+        cache: Cache | None = None,
+        retry_budget: float | None = 0.2,
+        hooks: Sequence[Hook] = (),
+        transport: MakeTransport = http,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Raises :class:`ValueError` if ``url`` is none that a server can have."""
-        url = server_url(url)
-        self._place = without_secrets(url)
+        """Makes no connection yet. Raises :class:`ValueError` for a URL that no server or shared tier can have."""
+        self._cache = cache or Cache()
+        self._tiers = SharedTiers(self._cache)
+        urls = [urls] if isinstance(urls, str) else urls
+        self._remote = Remote(urls, transport, budget=RetryBudget(retry_budget), chance=chance)
         self._timeout_s = timeout_s
-        self._transport = transport or HttpTransport(url)
-        self._chance = chance
-        self._closed = False
+        self._hooks = tuple(hooks)
+        self._models: dict[str, Model] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,44 +76,98 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def close(self) -> None:
-        """Calls under way end with :class:`~mlserve.errors.ClientError`."""
-        self._closed = True
-        await self._transport.close()
+    async def eval(self, model: str, values: Values | None = None, /, **inputs: Any) -> Result:
+        """Ask ``model`` for one row (``country="us", age=30``), or many: columns, of which scalars and lists of one
+        stand for all rows, or a list of one mapping per row. See :meth:`ask` for what it raises."""
+        if values is None:
+            result = self._recalled(model, inputs)
+            if result is not None:
+                return result
+        return await self.ask(model, values, constants=inputs)
 
-    async def eval(self, model: str, values: Mapping[str, Any]) -> Answer:
-        """Ask ``model``: ``values`` by input name are what the JSON of ``eval`` takes, ``batch_size`` included.
+    async def ask(
+        self,
+        model: str,
+        values: Values | None,
+        *,
+        constants: dict[str, Any] | None = None,
+        timeout_s: float | None = None,
+        cache: CacheUse = CacheUse.NORMAL,
+    ) -> Result:
+        """As :meth:`eval`, with a time of its own, and with a say in where the answer may come from.
 
-        Raises the leaves of :class:`~mlserve.errors.ClientError`, and :class:`TypeError` for a value that JSON has no
-        form for.
+        ``constants`` are inputs that are the same for all rows. ``cache`` is what is asked of all caches on the way,
+        the server's included.
+
+        Raises what the server raised, by the same classes (the leaves of :class:`~mlserve.errors.RequestError`), the
+        leaves of :class:`~mlserve.errors.ClientError` where no server answered, and :class:`TypeError` or
+        :class:`ValueError` for values that cannot be sent.
         """
-        path = f"/v1/api/model/{quote(model, safe='')}/eval"
-        body = orjson.dumps(values)
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._eventually(path, body, deadline)
-        except TimeoutError:
-            raise TimedOut(f"no answer from {self._place} within {self._timeout_s:g} s") from None
-
-    async def _eventually(self, path: str, body: bytes, deadline: float) -> Answer:
-        """Asks until there is an answer, or an error that waiting will not mend before ``deadline``."""
+        self._remote.check_open()
         clock = asyncio.get_running_loop().time
-        attempt = 0
-        while True:
-            self._check_open()
-            left_ms = max(1, int((deadline - clock()) * 1000))
-            try:
-                answer = await self._transport.post(path, body, {"X-Request-Timeout-Ms": str(left_ms)})
-                return read_answer(answer, self._place)
-            except ClientError as error:
-                self._check_open()
-                pause_s = pause_before_retry(error, attempt, self._chance())
-                if pause_s is None or clock() + pause_s >= deadline:
-                    raise
-            await asyncio.sleep(pause_s)
-            attempt += 1
+        began, timeout_s = clock(), self._timeout_s if timeout_s is None else timeout_s
+        sent = given(values, constants or {})
+        asking = Asking(model, self._model(model), self._remote, cache, began + timeout_s)
+        failure: str | None = None
+        try:
+            async with asyncio.timeout_at(began + timeout_s):
+                return await asking.result(sent)
+        except TimeoutError:
+            failure = TimedOut.__name__
+            raise TimedOut(f"no answer for {model} within {timeout_s:g} s") from None
+        except RemoteError as error:
+            told = raised_by_server(error)
+            failure = type(told).__name__
+            if told is error:
+                raise
+            raise told from error
+        except BaseException as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            if self._hooks:
+                trace = asking.trace
+                sources = {} if failure else trace.sources
+                tell(self._hooks, Call(model, clock() - began, sources, trace.host, trace.tries, failure))
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientError("the client is closed: make a new one")
+    async def describe(self, model: str) -> Description:
+        """What the server says of ``model``: its inputs, outputs and caches. Raises as :meth:`ask`."""
+        self._remote.check_open()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return (await self._model(model).described()).description
+        except TimeoutError:
+            raise TimedOut(f"{model} was not described within {self._timeout_s:g} s") from None
+        except RemoteError as error:
+            raise raised_by_server(error) from error
+
+    async def close(self) -> None:
+        """Calls under way end with :class:`~mlserve.errors.ClientError`. May be called again."""
+        if self._remote.closed:
+            return
+        await self._remote.close()
+        for model in self._models.values():
+            await model.close()
+        await self._tiers.close()
+
+    def _model(self, model_id: str) -> Model:
+        model = self._models.get(model_id)
+        if model is None:
+            model = self._models[model_id] = Model(model_id, self._remote, self._tiers, self._cache)
+        return model
+
+    def _recalled(self, model_id: str, inputs: dict[str, Any]) -> Result | None:
+        """The shortest way: one row that was asked for in these very words."""
+        model = self._models.get(model_id)
+        version = None if model is None else model.version
+        if version is None or version.local is None or self._remote.closed:
+            return None
+        try:
+            data = version.local.recall(orjson.dumps(inputs, option=_OPTIONS))
+        except orjson.JSONEncodeError:
+            return None
+        if data is None:
+            return None
+        if self._hooks:
+            tell(self._hooks, Call(model_id, 0.0, _LOCAL_ROW))
+        return Result(data, version.dict_hash, _LOCAL_ROW)

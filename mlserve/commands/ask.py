@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from mlserve.client.answer import Answer
-from mlserve.client.client import Client
+from mlserve.client.plain import PlainClient
 from mlserve.commands.given import Given
 from mlserve.errors import BadAnswer, ClientError, RemoteError
 
@@ -21,7 +21,7 @@ _SMALLER_MAY_PASS: Final = FAULTS_OF_ROWS - {"deadline_exceeded"}
 class Asker:
     """Remembers which values the model takes as text."""
 
-    def __init__(self, client: Client, model: str, given: Given) -> None:
+    def __init__(self, client: PlainClient, model: str, given: Given) -> None:
         self._client = client
         self._model = model
         self.given = given

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 
 from mlserve.client.answer import Answer
-from mlserve.client.client import Client
+from mlserve.client.plain import PlainClient
 from mlserve.client.http import HttpTransport
 from mlserve.client.retry import WORTH_ANOTHER_TRY
 from mlserve.commands.ask import Asker
@@ -88,9 +88,9 @@ def _rows(options: argparse.Namespace, given: Given) -> int:
     return 1 if report.failed else 0
 
 
-def _client(options: argparse.Namespace, connections: int) -> Client:
+def _client(options: argparse.Namespace, connections: int) -> PlainClient:
     transport = HttpTransport(options.url, connections=connections)
-    return Client(options.url, timeout_s=options.timeout, transport=transport)
+    return PlainClient(options.url, timeout_s=options.timeout, transport=transport)
 
 
 def _text(answer: Answer, *, raw: bool, pretty: bool) -> bytes:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from mlserve.client.client import Client
+from mlserve.client.plain import PlainClient
 from mlserve.client.http import HttpTransport
 from mlserve.errors import BadAnswer, ClientError, Interrupted, TimedOut, Unreachable
 from tests.support.fake_server import Asked, answering, faking, predicted, refused, reply
@@ -28,7 +28,7 @@ async def silent(asked: Asked) -> bytes:
 
 
 async def test_asks_as_a_server_expects_it() -> None:
-    async with faking(answering(predicted({"y": 1}))) as server, Client(server.url + "/ml/") as client:
+    async with faking(answering(predicted({"y": 1}))) as server, PlainClient(server.url + "/ml/") as client:
         assert (await client.eval("m", {"x": "\N{SNOWMAN}"})).data == {"y": 1}
     (asked,) = server.asked
     assert (asked.path, asked.json) == ("/ml/v1/api/model/m/eval", {"x": "\N{SNOWMAN}"})
@@ -38,7 +38,7 @@ async def test_asks_as_a_server_expects_it() -> None:
 
 async def test_a_busy_server_answers_in_the_end() -> None:
     script = answering(refused(429, "overloaded", "full", retry_after="0"), predicted(5))
-    async with faking(script) as server, Client(server.url) as client:
+    async with faking(script) as server, PlainClient(server.url) as client:
         assert (await client.eval("m", {})).data == 5
     assert len(server.asked) == 2
 
@@ -55,7 +55,7 @@ async def test_a_busy_server_answers_in_the_end() -> None:
 )
 async def test_a_connection_cut_short_is_tried_again_and_then_told(cut: bytes) -> None:
     """Half an answer must never pass for a whole one."""
-    async with faking(answering(cut, predicted(1))) as server, Client(server.url) as client:
+    async with faking(answering(cut, predicted(1))) as server, PlainClient(server.url) as client:
         assert (await client.eval("m", {})).data == 1
     async with faking(answering(cut)) as server, closing(server.url) as transport:
         with pytest.raises(Interrupted, match="closed the connection before its answer was whole"):
@@ -63,13 +63,13 @@ async def test_a_connection_cut_short_is_tried_again_and_then_told(cut: bytes) -
 
 
 async def test_what_is_not_http_is_told() -> None:
-    async with faking(answering(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")) as server, Client(server.url) as client:
+    async with faking(answering(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")) as server, PlainClient(server.url) as client:
         with pytest.raises(BadAnswer, match=f"what {server.url} answered is not HTTP"):
             await client.eval("m", {})
 
 
 async def test_garbage_is_told() -> None:
-    async with faking(answering(reply(200, b"<html>"))) as server, Client(server.url) as client:
+    async with faking(answering(reply(200, b"<html>"))) as server, PlainClient(server.url) as client:
         with pytest.raises(BadAnswer, match="is it an mlserve"):
             await client.eval("m", {})
 
@@ -77,7 +77,7 @@ async def test_garbage_is_told() -> None:
 async def test_a_redirect_is_not_followed() -> None:
     """It would send the values somewhere that nobody named."""
     script = answering(reply(302, b"", location="http://127.0.0.1:1/"))
-    async with faking(script) as server, Client(server.url) as client:
+    async with faking(script) as server, PlainClient(server.url) as client:
         with pytest.raises(BadAnswer, match="answered 302"):
             await client.eval("m", {})
 
@@ -95,7 +95,7 @@ async def test_nobody_there_is_told_at_once() -> None:
     with socket.socket() as taken:  # bound and not listening: nobody else can take the port
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        async with Client(url) as client:
+        async with PlainClient(url) as client:
             with pytest.raises(Unreachable, match=rf"^no connection to {url}: connection refused$"):
                 await client.eval("m", {})
 
@@ -107,13 +107,13 @@ async def test_a_server_without_tls_is_told() -> None:
         writer.close()
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    async with server, Client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+    async with server, PlainClient(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
         with pytest.raises(Unreachable, match=r"no connection to https://.*(SSL|TLS|ssl)"):
             await client.eval("m", {})
 
 
 async def test_a_slow_server_meets_the_deadline() -> None:
-    async with faking(silent) as server, Client(server.url, timeout_s=0.2) as client:
+    async with faking(silent) as server, PlainClient(server.url, timeout_s=0.2) as client:
         with pytest.raises(TimedOut):
             await client.eval("m", {})
     assert 0 < int(server.asked[0].headers["x-request-timeout-ms"]) <= 200
@@ -131,7 +131,7 @@ async def test_a_caller_that_leaves_takes_its_connection_along() -> None:
         writer.close()
 
     server = await asyncio.start_server(watching, "127.0.0.1", 0)
-    async with server, Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
+    async with server, PlainClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as client:
         task = asyncio.create_task(client.eval("m", {}))
         await arrived.wait()
         task.cancel()
@@ -143,7 +143,7 @@ async def test_a_caller_that_leaves_takes_its_connection_along() -> None:
 
 async def test_closed_while_busy_it_ends_what_is_under_way() -> None:
     async with faking(silent) as server:
-        client = Client(server.url, timeout_s=20.0)
+        client = PlainClient(server.url, timeout_s=20.0)
         task = asyncio.create_task(client.eval("m", {}))
         await server.arrived.wait()
         await client.close()
@@ -159,6 +159,6 @@ async def test_connections_are_kept_and_bounded() -> None:
         return predicted(1)
 
     async with faking(a_moment) as server:
-        async with Client(server.url, transport=HttpTransport(server.url, connections=2)) as client:
+        async with PlainClient(server.url, transport=HttpTransport(server.url, connections=2)) as client:
             await asyncio.gather(*(client.eval("m", {}) for _ in range(20)))
         assert (len(server.asked), server.busiest, server.connections) == (20, 2, 2)

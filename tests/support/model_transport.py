@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from multidict import CIMultiDict
 
-from mlserve.client.client import Client
+from mlserve.client.plain import PlainClient
 from mlserve.client.transport import HttpAnswer
 
 
@@ -46,6 +46,9 @@ class ModelTransport:
         except Refusal as refusal:
             return _answer(refusal.status, {"status": "error", "error": str(refusal), "code": refusal.code})
 
+    async def get(self, path: str, headers: Mapping[str, str]) -> HttpAnswer:
+        return _answer(200, {"status": "ok"})
+
     async def close(self) -> None:
         pass
 
@@ -58,8 +61,8 @@ class ModelTransport:
         return [self._model({name: column[row] for name, column in columns.items()}) for row in range(count)]
 
 
-def client_of(transport: ModelTransport, *, timeout_s: float = 20.0) -> Client:
-    return Client("http://there:1", timeout_s=timeout_s, transport=transport, chance=lambda: 0.0)
+def client_of(transport: ModelTransport, *, timeout_s: float = 20.0) -> PlainClient:
+    return PlainClient("http://there:1", timeout_s=timeout_s, transport=transport, chance=lambda: 0.0)
 
 
 def doubling(row: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from mlserve.client.answer import Answer
-from mlserve.client.client import Client
+from mlserve.client.plain import PlainClient
 from mlserve.client.transport import HttpAnswer
 from mlserve.errors import BadAnswer, ClientError, Interrupted, RemoteError, TimedOut, Unreachable
 from tests.support.virtual_time import clock, run
@@ -45,6 +45,10 @@ class Script:
             raise step
         return step if isinstance(step, HttpAnswer) else await step()
 
+    async def get(self, path: str, headers: Mapping[str, str]) -> HttpAnswer:
+        """Probes, which this script answers no other way."""
+        return ok()
+
     async def close(self) -> None:
         self.closed += 1
 
@@ -58,7 +62,7 @@ def ask(script: Script, *, timeout_s: float = 30.0, model: str = "m") -> Answer:
     """One call, on a loop whose clock moves by itself, with a chance of 0."""
 
     async def call() -> Answer:
-        async with Client(URL, timeout_s=timeout_s, transport=script, chance=lambda: 0.0) as client:
+        async with PlainClient(URL, timeout_s=timeout_s, transport=script, chance=lambda: 0.0) as client:
             return await client.eval(model, {"x": 1})
 
     answer = run(call())
@@ -151,7 +155,7 @@ def test_the_deadline_counts_tries_again() -> None:
 @pytest.mark.parametrize("step", [forever, no(429, "overloaded", **{"Retry-After": "20"})], ids=["asking", "waiting"])
 def test_a_caller_that_leaves_is_gone_at_once(step: Any) -> None:
     async def leave() -> None:
-        client = Client(URL, transport=Script(step), chance=lambda: 0.0)
+        client = PlainClient(URL, transport=Script(step), chance=lambda: 0.0)
         task = asyncio.create_task(client.eval("m", {}))
         await asyncio.sleep(1)
         task.cancel()
@@ -169,7 +173,7 @@ def test_one_that_leaves_harms_nobody_else() -> None:
         return ok()
 
     async def both() -> None:
-        async with Client(URL, transport=Script(slow)) as client:
+        async with PlainClient(URL, transport=Script(slow)) as client:
             leaving, staying = (asyncio.create_task(client.eval("m", {})) for _ in range(2))
             await asyncio.sleep(1)
             leaving.cancel()
@@ -183,7 +187,7 @@ def test_closed_while_it_waits_to_ask_again_it_asks_no_more() -> None:
     script = Script(no(503, "not_ready", **{"Retry-After": "2"}))
 
     async def close() -> None:
-        client = Client(URL, transport=script, chance=lambda: 0.0)
+        client = PlainClient(URL, transport=script, chance=lambda: 0.0)
         task = asyncio.create_task(client.eval("m", {}))
         await asyncio.sleep(1)
         await client.close()
@@ -196,7 +200,7 @@ def test_closed_while_it_waits_to_ask_again_it_asks_no_more() -> None:
 
 def test_used_after_its_end_it_says_so() -> None:
     async def use() -> None:
-        async with Client(URL, transport=Script(ok())) as client:
+        async with PlainClient(URL, transport=Script(ok())) as client:
             pass
         with pytest.raises(ClientError, match="the client is closed: make a new one"):
             await client.eval("m", {})
@@ -206,12 +210,12 @@ def test_used_after_its_end_it_says_so() -> None:
 
 def test_a_url_that_cannot_be_is_refused_when_it_is_made() -> None:
     with pytest.raises(ValueError, match="expected http://host:port"):
-        Client("localhost:8086")
+        PlainClient("localhost:8086")
 
 
 def test_a_value_that_is_no_json_is_the_callers_fault() -> None:
     async def use() -> None:
-        async with Client(URL, transport=Script(ok())) as client:
+        async with PlainClient(URL, transport=Script(ok())) as client:
             with pytest.raises(TypeError):
                 await client.eval("m", {"x": object()})
 
