@@ -76,7 +76,9 @@ class Writes(Generic[N, V]):
         self._under_way: dict[N, _Waiting[V]] = {}
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
-        self._refused = False
+        self._failed = False
+        """The write before failed."""
+        self._told = False
         self._rest_s = FIRST_REST_S
         self._closed = False
 
@@ -151,8 +153,9 @@ class Writes(Generic[N, V]):
             took(seconds)
         self.counts.written += len(self._under_way)
         self._under_way.clear()
-        if self._refused:
-            self._refused = False
+        self._failed = False
+        if self._told:
+            self._told = False
             logger.info("%s takes writes again", self._label)
 
     def _not_written(self, error: Exception) -> None:
@@ -164,10 +167,12 @@ class Writes(Generic[N, V]):
         self._under_way.clear()
         if not isinstance(error, (StoreFault, TimeoutError)):
             logger.error("%s: unexpected failure of a write", self._label, exc_info=error)
-        if not self._refused:
-            self._refused = True
+        # One failure is mostly a connection that breaks, of which those who read tell; we wait then until it is up.
+        if not self._told and (self._failed or isinstance(error, StoreRefused)):
+            self._told = True
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             logger.warning("%s does not take writes: %s; new answers are not shared", self._label, reason)
+        self._failed = True
 
     def _put_back(self) -> None:
         newer, self._line, self._bytes = self._line, {}, 0

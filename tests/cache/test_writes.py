@@ -188,6 +188,27 @@ def test_what_the_store_may_not_have_seen_is_written_again(fault: StoreFault | N
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize(("seconds", "lines"), [(0.05, 0), (60.0, 2)])
+def test_what_fails_once_is_told_by_the_connection_alone(
+    seconds: float, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An outage would otherwise be four lines of log instead of two; a store that answers reads alone is told here."""
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        written = Written()
+        written.store.down = "reset"
+        written.put(b"a", life_s=3600)
+        await asyncio.sleep(seconds)
+        written.store.down = None
+        await asyncio.sleep(60)
+        assert written.store.held == {b"a": b"v"}
+        await written.writes.close()
+
+    virtual_time.run(main())
+    assert len(caplog.records) == lines
+
+
 def test_closed_while_busy() -> None:
     """What is left is counted, what comes later too, and no task stays."""
 
