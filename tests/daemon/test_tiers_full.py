@@ -80,7 +80,7 @@ def _refuses(stage: Stage, day: str, begin: Callable[[], object], end: Callable[
             daemon.wait_until(lambda: redis.dbsize() > 50, 30)
     assert slow_share(amid) <= 2 * slow_share(before) + 0.05
     assert story.lookups["l1", "error"] == story.lookups["l1", "skipped"] == 0
-    story.tells_of_writes(said, "takes writes again")
+    story.tells(said, "takes writes again")
 
 
 def test_evicting(stage: Stage) -> None:

@@ -62,11 +62,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, An
 
 def _entry_of(daemon: Daemon, redis: Redis, model: str, x: int) -> bytes:
     """The name under which the answer to a row that nobody asked for before is stored."""
-    before = set(redis.keys())
+    before, story = set(redis.keys()), TierStory(daemon, model, model)
+    written = story.writes["ok"]
     _ask(daemon, model, x)
-    daemon.wait_until(lambda: len(redis.keys()) > len(before))
+    # Until then it is read from the line of what is to be written.
+    daemon.wait_until(lambda: story.writes["ok"] > written)
     (name,) = set(redis.keys()) - before
-    return name  # type: ignore[no-any-return]  # the client's type says: or str
+    assert isinstance(name, bytes)
+    return name
 
 
 @pytest.mark.parametrize("poison", POISONS)
@@ -142,9 +145,8 @@ def _spoil(cache: Path, count: int) -> None:
     """Every entry but one: the last of them becomes huge, the others one poison each."""
     (segment,) = cache.glob("segment-*")
     with lmdb.open(str(segment), map_size=1 << 29) as env, env.begin(write=True) as txn:
-        names = sorted(name for name, _ in txn.cursor())
+        names, entries = zip(*txn.cursor(), strict=True)
         assert len(names) == count
-        entries = [txn.get(name) for name in names]
         for name, entry, other, spoil in zip(names, entries, entries[1:], POISONS.values(), strict=False):
             # The first eight bytes are the store's own: when the entry ends.
             txn.put(name, entry[:8] + spoil(entry[8:], other[8:]))

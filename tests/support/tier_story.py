@@ -46,31 +46,12 @@ class TierStory:
         named = f"connection {self._connection} "
         return [line[line.index(named) + len(named) :] for line in self._daemon.log[self._since :] if named in line]
 
-    @property
-    def write_lines(self) -> list[str]:
-        """Those about the writes: a state of their own, for a store that answers may refuse them."""
-        return [line for line in self.lines if "writes" in line]
-
     def tells(self, *patterns: str) -> None:
-        """Waits until the log says of the connection what ``patterns`` say, one line each, and nothing else.
-
-        Of writes it may say, once, that they fail and go on.
-        """
-        self._daemon.wait_until(lambda: len(self._lines_of_state()) >= len(patterns), 30)
-        lines = self._lines_of_state()
-        said = len(lines) == len(patterns) and all(map(re.search, patterns, lines))
-        assert said, f"expected {patterns}, the log says {self.lines}"
-        assert len(self.write_lines) <= 2, self.write_lines
-
-    def tells_of_writes(self, *patterns: str) -> None:
-        """Waits until the log says what ``patterns`` say, one line each, and nothing else at all."""
+        """Waits until the log says of the connection what ``patterns`` say, one line each, and nothing else."""
         self._daemon.wait_until(lambda: len(self.lines) >= len(patterns), 30)
         lines = self.lines
         said = len(lines) == len(patterns) and all(map(re.search, patterns, lines))
         assert said, f"expected {patterns}, the log says {lines}"
-
-    def _lines_of_state(self) -> list[str]:
-        return [line for line in self.lines if line.startswith("(")]
 
     def await_down(self, *, down: bool) -> None:
         """Until the metric says so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -49,19 +49,22 @@ class Witness:
     def await_answers(self, number: int = 200) -> list[Answered]:
         """The next so many, all asked for after the call."""
         now, since = time.monotonic(), len(self.answers)
-        self._daemon.wait_until(lambda: bool(self.faults) or len(self._asked_after(now, since)) >= number, 30)
-        assert not self.faults, self.faults[:5]
+        self.wait_until(lambda: len(self._asked_after(now, since)) >= number)
         return self._asked_after(now, since)
 
     def await_hits(self, label: str, number: int = 100) -> None:
         """Until the last so many answers all came from the tier ``label``."""
         start = f"{label}; hit"
-        self._daemon.wait_until(
+        self.wait_until(
             lambda: (
                 len(self.answers) >= number and all(answer.cache.startswith(start) for answer in self.answers[-number:])
-            ),
-            30,
+            )
         )
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until ``condition`` holds, or something went wrong."""
+        self._daemon.wait_until(lambda: bool(self.faults) or condition(), 30)
+        assert not self.faults, self.faults[:5]
 
     async def ask(self) -> None:
         """Until cancelled."""
