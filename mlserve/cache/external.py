@@ -7,7 +7,8 @@ share one connection and one tier, so a reload that changes neither keeps both, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, cast
@@ -43,10 +44,7 @@ class Lease:
     """Tiers in order, L1 first; :meth:`release` them once, when nobody reads or writes any more."""
 
     tiers: tuple[LeasedTier, ...]
-    _release: Callable[[], Any] = field(repr=False)
-
-    async def release(self) -> None:
-        await self._release()
+    release: Callable[[], Awaitable[None]] = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -87,8 +85,7 @@ class External:
             leased.append(LeasedTier(label, self._tier(key), config))
 
         async def release() -> None:
-            for key in keys:
-                await self._release(key)
+            await asyncio.gather(*(self._release(key) for key in keys))
 
         return Lease(tuple(leased), release)
 
@@ -99,12 +96,10 @@ class External:
 
     async def tried(self, timeout_s: float) -> None:
         """Returns when every connection in use has been tried, or after ``timeout_s``."""
-        waiting = [asyncio.ensure_future(connection.tried.wait()) for connection in self.connections]
-        if not waiting:
-            return
-        _, late = await asyncio.wait(waiting, timeout=timeout_s)
-        for task in late:
-            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for connection in self.connections:
+                    await connection.tried.wait()
 
     async def flush(self, timeout_s: float) -> int:
         """Waits until everything in line is written, or ``timeout_s``. Answers how many entries are still in line."""
@@ -137,13 +132,18 @@ class External:
         if held.users:
             return
         del self._tiers[key]
-        await held.thing.close()
-        connection = self._connections[key[0]]
-        connection.users -= 1
-        if not connection.users:
-            del self._connections[key[0]]
-            self._went(connection.thing)
-            await connection.thing.close()
+        try:
+            await held.thing.close()
+        finally:
+            await self._release_connection(key[0])
+
+    async def _release_connection(self, config: ConnectionConfig) -> None:
+        held = self._connections[config]
+        held.users -= 1
+        if not held.users:
+            del self._connections[config]
+            self._went(held.thing)
+            await held.thing.close()
 
 
 def _tiers_of(store: DatastoreConfig) -> Iterator[tuple[str, TierConfig]]:
@@ -164,12 +164,11 @@ def _new_tier(connection: Connection, namespace: str | None, dataset: str | None
 
 
 def _new_connection(config: ConnectionConfig, base: str) -> Connection:
-    url = config.url or f"aerospike://{config.hostnames}:{config.port}"
-    url = resolve_url(base, url)
-    scheme = url.partition(":")[0]
+    given = config.url or f"aerospike://{config.hostnames}:{config.port}"
+    url = resolve_url(base, f"{config.scheme}:{given.partition(':')[2]}")
 
     async def make(options: StoreOptions) -> Store:
-        kind = await asyncio.to_thread(registry.resolve, "stores", scheme)
+        kind = await asyncio.to_thread(registry.resolve, "stores", config.scheme)
         store: Store = kind(options)
         return store
 

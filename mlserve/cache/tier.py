@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Final, Generic, TypeVar
 
 from mlserve.cache.connection import Connection, reason_of
@@ -62,10 +63,11 @@ class Tier(Generic[N, V]):
 
     async def close(self) -> None:
         """Writes what is in line if that is quick, then ends reads and writes. The connection is not closed."""
-        await self.writes.flush(FLUSH_S if self.connection.down is None else 0.0)
-        await self.writes.close()
-        if self._reads is not None:
-            await self._reads.close()
+        async with AsyncExitStack() as closing:  # whatever comes in between: nothing is left behind
+            if self._reads is not None:
+                closing.push_async_callback(self._reads.close)
+            closing.push_async_callback(self.writes.close)
+            await self.writes.flush(FLUSH_S if self.connection.down is None else 0.0)
 
     async def _read(self, names: Sequence[N], wait_s: float) -> Sequence[V | None]:
         connection, store = self.connection, self.connection.store

@@ -156,17 +156,19 @@ def _datastore(path: Path, store: DatastoreConfig, connections: Sequence[Connect
 
 
 def _tier(path: Path, tier: TierConfig, connection: ConnectionConfig) -> Iterator[Complaint]:
-    aerospike = connection.hostnames is not None or (connection.url or "").startswith("aerospike:")
-    if tier.layout == "mly" and not aerospike:
-        yield (*path, "Layout"), f"mly is a layout of Aerospike, and the connection {connection.id} is not one"
-    if connection.hostnames is None and tier.layout != "mly":
+    if connection.scheme != "aerospike":
+        if tier.layout == "mly":
+            yield (*path, "Layout"), f"mly is a layout of Aerospike, and the connection {connection.id} is not one"
         return
-    for name, value in (("Namespace", tier.namespace), ("Dataset", tier.dataset)):
-        if not value and aerospike:
-            yield (
-                (*path, name),
-                f"is missing: records in {connection.id} (Aerospike) are found by Namespace and Dataset",
-            )
+    where = f"{connection.id} (Aerospike)"
+    if not tier.namespace and not _ends_with_namespace(connection):
+        yield (*path, "Namespace"), f"is missing: what is in {where} is in a namespace; its URL may end with /name"
+    if not tier.dataset and tier.keeps_records_in(connection):
+        yield (*path, "Dataset"), f"is missing: clients of mly find records in {where} by it; Layout: native needs none"
+
+
+def _ends_with_namespace(connection: ConnectionConfig) -> bool:
+    return bool((connection.url or "").partition("://")[2].partition("/")[2].strip("/"))
 
 
 def _connection(path: Path, connection: ConnectionConfig) -> Iterator[Complaint]:
@@ -175,8 +177,8 @@ def _connection(path: Path, connection: ConnectionConfig) -> Iterator[Complaint]
         return
     if not re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", url):
         yield (*path, "URL"), "expected a URL such as redis://host:6379/0, aerospike://host:3000 or lmdb:./dir"
-    elif (scheme := url.partition(":")[0].lower()) not in (schemes := _schemes()):
-        yield (*path, "URL"), f"no store {scheme}; {suggest(scheme, schemes)}"
+    elif connection.scheme not in (schemes := _schemes()):
+        yield (*path, "URL"), f"no store {connection.scheme}; {suggest(connection.scheme, schemes)}"
     elif "://" in url and any(map(str.isspace, url)):
         yield (*path, "URL"), "white space in a URL: write %20 for a blank"
     if "port" in connection.model_fields_set:

@@ -294,12 +294,13 @@ class TierConfig(Section):
     @property
     def keeps_records(self) -> bool:
         """True for mly's layout: asked for, or what its clients expect because the tier is described as theirs are."""
+        return self._link is not None and self.keeps_records_in(self._link)
+
+    def keeps_records_in(self, link: ConnectionConfig) -> bool:
+        """As :attr:`keeps_records`, if it were behind ``link``."""
         if self.layout is not None:
             return self.layout == "mly"
-        link = self._link
-        if link is None or not (link.hostnames or (link.url or "").startswith("aerospike:")):
-            return False
-        return bool(link.hostnames or self.namespace or self.dataset)
+        return link.hostnames is not None or (link.scheme == "aerospike" and bool(self.namespace or self.dataset))
 
 
 class DatastoreConfig(TierConfig):
@@ -348,6 +349,11 @@ class ConnectionConfig(Section):
         if (self.url is None) == (self.hostnames is None):
             raise ValueError("give one of URL (redis://, aerospike://, lmdb:) and Hostnames")
         return self
+
+    @property
+    def scheme(self) -> str:
+        """What chooses the store: that of the URL, in small letters."""
+        return "aerospike" if self.url is None else self.url.partition(":")[0].lower()
 
 
 class PrometheusConfig(Section):

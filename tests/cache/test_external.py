@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,3 +176,58 @@ def test_which_tiers_keep_records_for_clients_of_mly(
 ) -> None:
     """Their clients would find nothing, or other tools find records they cannot read."""
     assert datastore([connection], Connection="c", **members).keeps_records is records
+
+
+async def test_a_scheme_in_capitals_is_the_same_store() -> None:
+    """The configuration takes it, so it must not be an error at the first request."""
+    told = Told()
+    lease = told.external.lease(datastore([{"ID": "disk", "URL": "LMDB:./cache"}], Connection="disk"))
+    await told.external.tried(5)
+    assert [options.url for options, _ in MADE] == ["lmdb:/etc/mlserve/cache"]
+    assert told.external.connections[0].down is None
+    await lease.release()
+
+
+async def test_a_store_of_somebody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package registers it by an entry point; its scheme is all that a configuration says."""
+    monkeypatch.setattr(registry, "_entry_points", {"stores": {"etcd": f"{__name__}:make"}}.__getitem__)
+    told = Told()
+    lease = told.external.lease(datastore([{"ID": "e", "URL": "etcd://host"}], Connection="e"))
+    await told.external.tried(5)
+    assert told.external.connections[0].down is None
+    await lease.release()
+
+
+async def test_waiting_for_connections_can_be_given_up() -> None:
+    """Ctrl-C in ``check`` must leave no task behind, and a store that hangs must not hold it up."""
+    told = Told()
+    lease = told.external.lease(datastore([SHARED], Connection="shared"))
+    waiting = asyncio.create_task(told.external.tried(3600))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await told.external.tried(0)
+    await lease.release()
+
+
+async def test_a_release_that_is_cancelled_still_ends_the_connection() -> None:
+    """A stop that runs out of time would leave it open, and count it for ever."""
+    told = Told()
+    lease = told.external.lease(datastore([SHARED, DISK], Connection="shared", L2={"Connection": "disk"}))
+    await told.external.tried(5)
+    MADE[0][1].delay_s = 3600
+    lease.tiers[0].tier.put(b"name", b"value", 60.0, 10, lambda seconds: None)
+    releasing = asyncio.ensure_future(lease.release())
+    await asyncio.sleep(0.01)
+    releasing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await releasing
+    while told.here:
+        await asyncio.sleep(0)
+    assert all(store.closed for _, store in MADE)
+
+
+def test_what_is_said_of_options_holds_no_password() -> None:
+    """They stand in tracebacks."""
+    assert "secret" not in repr(StoreOptions("redis://user:secret@host"))

@@ -180,7 +180,24 @@ def problems(text: str, **environ: str) -> list[str]:
         ),
         (
             GOOD + CONNECTIONS + "Datastores: [{ID: d, Connection: l1, Namespace: n}]",
-            "c.yaml:3: Datastores[0].Dataset: is missing: records in l1 (Aerospike) are found by Namespace and Dataset",
+            (
+                "c.yaml:3: Datastores[0].Dataset: is missing: clients of mly find records in l1 (Aerospike) by it; "
+                "Layout: native needs none"
+            ),
+        ),
+        (
+            GOOD + CONNECTIONS + "Datastores: [{ID: d, Connection: l1, Layout: native}]",
+            (
+                "c.yaml:3: Datastores[0].Namespace: is missing: what is in l1 (Aerospike) is in a namespace; "
+                "its URL may end with /name"
+            ),
+        ),
+        (
+            GOOD + "Connections: [{ID: a, URL: 'AEROSPIKE://h'}]\nDatastores: [{ID: d, L2: {Connection: a}}]",
+            (
+                "c.yaml:3: Datastores[0].L2.Namespace: is missing: what is in a (Aerospike) is in a namespace; "
+                "its URL may end with /name"
+            ),
         ),
         (
             GOOD + CONNECTIONS + "Datastores: [{ID: d, Connection: r, Layout: mly}]",
@@ -322,6 +339,20 @@ def problems(text: str, **environ: str) -> list[str]:
 def test_one_problem(text: str, expected: str) -> None:
     """An operator would be told something else, or at another line, about this mistake."""
     assert problems(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Connections: [{ID: c, URL: 'aerospike://h:3000/ns'}]\nDatastores: [{ID: d, Connection: c}]",
+        "Connections: [{ID: c, Hostnames: h}]\nDatastores: [{ID: d, Connection: c, Namespace: n, Layout: native}]",
+        "Connections: [{ID: c, URL: 'aerospike://h/ns'}]\nDatastores: [{ID: d, L2: {Connection: c, Dataset: s}}]",
+        "Connections: [{ID: c, URL: 'LMDB:./cache'}]\nDatastores: [{ID: d, Connection: c}]",
+    ],
+)
+def test_tiers_that_say_all_that_their_store_needs(text: str) -> None:
+    """Nobody would be asked for a namespace twice, or for a set that no client looks for."""
+    assert load(GOOD + text).config.datastores
 
 
 def test_all_problems_at_once_in_the_order_of_the_file() -> None:
