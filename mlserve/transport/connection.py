@@ -16,6 +16,7 @@ aiohttp's ``web.Server`` is not used, only its parser: ``docs/decisions`` says w
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
 from typing import Final, cast
@@ -257,7 +258,8 @@ class Connection(asyncio.Protocol):
         self._ahead.clear()
         self._reader.release()
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client is gone already
+                self._transport.write_eof()
         self._deadline.set(LINGER_S)
 
     def _send_error(self, error: RequestError) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
 from typing import Final, cast
@@ -165,7 +166,6 @@ class Http2Connection(asyncio.Protocol):
         )
         stream.task = task = self._loop.create_task(self._serve(stream, request))
         self._port.tasks.add(task)
-        self._streams.running += 1
 
     async def _serve(self, stream: Stream, request: HttpRequest) -> None:
         task = cast("asyncio.Task[None]", stream.task)
@@ -178,7 +178,7 @@ class Http2Connection(asyncio.Protocol):
             )
         finally:
             stream.task = None
-            self._ended(task)
+            self._port.tasks.discard(task)
         self._streams.answer(stream, block, body)
         self._flush_soon()
 
@@ -186,14 +186,14 @@ class Http2Connection(asyncio.Protocol):
         task = stream.task
         if task is not None:
             stream.task = None
-            # Cancelled before its first step it never gets to its end, where it would take itself out.
-            task.add_done_callback(self._ended)
+            self._streams.stopping += 1
+            task.add_done_callback(self._stopped)
             task.cancel()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if task in self._port.tasks:
-            self._port.tasks.discard(task)
-            self._streams.running -= 1
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        self._streams.stopping -= 1
+        # Cancelled before its first step it never got to its end, where it takes itself out.
+        self._port.tasks.discard(task)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class Http2Connection(asyncio.Protocol):
                 self._phase = Phase.BUSY
                 self._deadline.clear()
         elif self._parting or session.client_leaves:
-            self._close()
+            self._linger()
         elif not session.admits:
             if self._streams.last_id:
                 self._end(Code.NO_ERROR)
@@ -316,9 +316,14 @@ class Http2Connection(asyncio.Protocol):
         self._streams.clear()
         self._outbox.add(goaway(self._streams.last_id, code, text))
         self._transport.write(b"".join(self._outbox.take(_WRITE_BYTES)))
+        self._linger()
+
+    def _linger(self) -> None:
+        """All is said: wait for the client to close, for what it still sends would reset a closed connection."""
         self._phase = Phase.LINGERING
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client is gone already
+                self._transport.write_eof()
         self._deadline.set(LINGER_S)
 
     def _close(self) -> None:

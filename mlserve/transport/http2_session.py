@@ -50,7 +50,6 @@ class Session:
         self._begun: tuple[int, bool] | None = None
         self._preface = h2.PREFACE
         self._greeted = False
-        self._room = CONNECTION_WINDOW
         self._owed = 0
         self.streams = Streams(limits, in_flight, self._floods, start, stop, clock)
         self.outbox = self.streams.outbox
@@ -183,9 +182,6 @@ class Session:
         data = h2.unpadded(frame)
         if not data and not end:
             self._floods.chatter()
-        self._room -= size
-        if self._room < 0:
-            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more came than the window of the connection lets")
         stream = self._stream_of(frame)
         if stream is None:
             self.streams.too_late(frame.stream_id, "DATA")
@@ -210,11 +206,13 @@ class Session:
             self.outbox.add(h2.window_update(stream.id, granted))
 
     def _grant(self, size: int) -> None:
-        """Let the client send as much again on the connection: what came was taken in, or thrown away."""
+        """Let the client send as much again on the connection: what came was taken in, or thrown away.
+
+        So its window never closes. What a client may send is bounded by stream, and by what there is room for.
+        """
         self._owed += size
         if self._owed >= CONNECTION_WINDOW // 2:
             self.outbox.add(h2.window_update(0, self._owed))
-            self._room += self._owed
             self._owed = 0
 
     def _rst_stream(self, frame: Frame) -> None:

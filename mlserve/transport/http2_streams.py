@@ -37,8 +37,8 @@ class Streams:
     """``start`` gets each stream whose request is whole, ``stop`` those whose handler has to end without an answer.
 
     ``open`` are those that have not ended, ``receiving`` those of them whose requests are not whole, oldest first.
-    ``running`` counts handlers that have not ended: those that were stopped may need a while. ``window`` is what the
-    client takes of each answer before it is asked.
+    ``stopping`` counts handlers that were stopped and need a while. ``window`` is what the client takes of each answer
+    before it is asked.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Streams:
         self.receiving: dict[int, Stream] = {}
         self.window = DEFAULT_WINDOW
         self.last_id = 0
-        self.running = 0
+        self.stopping = 0
 
     def begin(self, stream_id: int, received: float) -> Stream | None:
         """A new stream; ``None`` if there is no place for it, which the client is told: it may try again."""
         self.last_id = stream_id
-        if stream_id > self._last_served or max(len(self.open), self.running) >= MAX_STREAMS:
+        if stream_id > self._last_served or len(self.open) + self.stopping >= MAX_STREAMS:
             self._remember(stream_id, Ended.RESET_BY_US)
             self.outbox.add(rst_stream(stream_id, Code.REFUSED_STREAM))
             self._floods.reset()
