@@ -15,7 +15,7 @@ from typing import Any
 import aerospike
 import pytest
 
-from tests.support.aerospike_double import AerospikeDouble, aerospike_double
+from tests.support.aerospike_process import aerospike_process
 from tests.support.daemon import Daemon, running
 from tests.support.mly_session import Answer, Refused, Session
 from tests.support.versions import publish, write_version
@@ -53,8 +53,8 @@ LETTERS = ["", "[UNK]", "a", "b", "c"]
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     folder = tmp_path_factory.mktemp("mly")
     (folder / "classes.py").write_text(CLASSES)
-    with aerospike_double() as double:
-        config = CONFIG.replace("MODELS", str(MODELS)).replace("PORT", str(double.port))
+    with aerospike_process() as port:
+        config = CONFIG.replace("MODELS", str(MODELS)).replace("PORT", str(port))
         (folder / "config.yaml").write_text(config)
         with running(folder / "config.yaml") as daemon:
             daemon.wait_for_log("connection l1 .* is up")
@@ -314,12 +314,12 @@ def test_a_client_with_memory_of_its_own(daemon: Daemon) -> None:
 
 
 @pytest.fixture
-def node() -> Iterator[AerospikeDouble]:
-    with aerospike_double() as double:
-        yield double
+def node() -> Iterator[int]:
+    with aerospike_process() as port:
+        yield port
 
 
-def test_a_new_version_while_a_client_is_connected(tmp_path: Path, node: AerospikeDouble) -> None:
+def test_a_new_version_while_a_client_is_connected(tmp_path: Path, node: int) -> None:
     """It meets another ``dictHash``, fetches the dictionary again, and finds nothing of the old version for current."""
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "_SUCCESS").touch()
@@ -329,7 +329,7 @@ def test_a_new_version_while_a_client_is_connected(tmp_path: Path, node: Aerospi
     (tmp_path / "config.yaml").write_text(f"""
 Models: [{{ID: m, URL: served, ReadyFile: _SUCCESS, DataStore: d}}]
 Datastores: [{{ID: d, Cache: {{SizeMB: 1}}, Connection: l1, Namespace: test, Dataset: m}}]
-Connections: [{{ID: l1, URL: "{node.url}"}}]
+Connections: [{{ID: l1, URL: "aerospike://127.0.0.1:{node}"}}]
 """)
     with running(tmp_path / "config.yaml") as daemon, Session(daemon.port, "m", validates=True) as session:
         daemon.wait_for_log("connection l1 .* is up")

@@ -71,8 +71,8 @@ def test_one_connection_for_two_tiers_stands_once() -> None:
 
 def test_a_set_that_nobody_named_is_the_store_s_own() -> None:
     """The server writes there, so clients must look there."""
-    document = shown({"Connection": "far", "Namespace": "test"}, {"ID": "far", "URL": "aerospike://h"})
-    assert (document["Namespace"], document["Dataset"]) == ("test", "mlserve")
+    (tier,) = shown({"Connection": "far", "Layout": "native"}, {"ID": "far", "URL": "aerospike://h/test"})["Tiers"]
+    assert (tier["Namespace"], tier["Dataset"]) == ("test", "mlserve")
 
 
 def test_hosts_of_another_port_than_the_first_are_left_out() -> None:
