@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from struct import Struct
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ MAX_EMPTY_DIM: Final = 2**16
 """The largest other dimension of a row that has no elements: its bytes do not bound what a reader would print."""
 
 _PREFIX: Final = 3
+_LENGTH: Final = Struct("<I")
 _ALIGNMENT: Final = 16
 
 
@@ -47,10 +49,8 @@ class _Column:
     shape: tuple[int, ...]
     member: str
     """Its name in the structured dtype: output names may be anything."""
-
-    @property
-    def elements(self) -> int:
-        return prod(self.shape)
+    elements: int
+    """Of one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class _Layout:
     variable: tuple[_Column, ...]
     names: tuple[str, ...]
     """In the order of the answer."""
+    least: int
+    """No payload is shorter."""
 
 
 def encode(rows: Rows) -> list[bytes]:
@@ -134,44 +136,43 @@ def _parse(prefix: bytes) -> _Layout:
     """Raises any exception for a head that :func:`_layout_of` does not write; makes nothing of the size it claims."""
     if len(prefix) % _ALIGNMENT:
         raise NotDecodable("the head is cut short")
-    columns = [
-        _Column(name.encode().decode(), DType(kind), _checked(shape), str(index))
-        for index, (name, kind, shape) in enumerate(orjson.loads(prefix[_PREFIX:]))
-    ]
+    described = enumerate(orjson.loads(prefix[_PREFIX:]))
+    columns = [_column(name, kind, shape, str(index)) for index, (name, kind, shape) in described]
     names = tuple([column.name for column in columns])
     if len(set(names)) != len(names):
         raise NotDecodable("two outputs of one name")
     sized = tuple([column for column in columns if column.dtype not in _VARIABLE])
     members = [(column.member, column.dtype.numpy, column.shape) for column in sized]
     variable = tuple([column for column in columns if column.dtype in _VARIABLE])
-    return _Layout(prefix, np.dtype(members, align=True), sized, variable, names)
+    fixed = np.dtype(members, align=True)
+    least = len(prefix) + fixed.itemsize + sum([_LENGTH.size * column.elements for column in variable])
+    return _Layout(prefix, fixed, sized, variable, names, least)
 
 
-def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+def _column(name: str, kind: str, shape: Sequence[int], member: str) -> _Column:
     dims = tuple(shape)
     if any(type(dim) is not int or dim < 0 for dim in dims) or (0 in dims and max(dims) > MAX_EMPTY_DIM):
         raise NotDecodable(f"a row of shape {dims}")
-    return dims
+    return _Column(name.encode().decode(), DType(kind), dims, member, prod(dims))
 
 
 def _decode(layout: _Layout, payloads: Sequence[bytes]) -> Rows:
+    count, sizes = len(payloads), list(map(len, payloads))
+    if min(sizes) < layout.least:
+        raise NotDecodable("cut short")
     start = len(layout.prefix)
     end = start + layout.fixed.itemsize
-    least = end + sum([4 * column.elements for column in layout.variable])
-    if min(map(len, payloads)) < least:
-        raise NotDecodable("cut short")
-    count = len(payloads)
     columns: dict[str, Array] = dict.fromkeys(layout.names, _NOTHING)
     if layout.sized:
         raw = payloads[0][start:end] if count == 1 else b"".join([payload[start:end] for payload in payloads])
         table = np.frombuffer(raw, layout.fixed, count) if layout.fixed.itemsize else np.empty(count, layout.fixed)
         for column in layout.sized:
             columns[column.name] = np.ascontiguousarray(table[column.member])
-    offsets = [end] * count
+    ends = [end] * count
     for column in layout.variable:
-        columns[column.name] = _unpacked(column, payloads, offsets)
-    if offsets != list(map(len, payloads)):
-        raise NotDecodable("bytes left over")
+        columns[column.name], ends = _unpacked(column, payloads, ends)
+    if ends != sizes:
+        raise NotDecodable("cut short, or bytes left over")
     return Rows(columns, count)
 
 
@@ -204,18 +205,17 @@ def _packed(column: _Column, values: Array) -> list[bytes]:
     )
 
 
-def _unpacked(column: _Column, payloads: Sequence[bytes], offsets: list[int]) -> Array:
-    unpack, elements = _UNPACK[column.dtype], column.elements
-    values = np.empty(len(payloads) * elements, object)
-    place = 0
-    for row, payload in enumerate(payloads):
-        at = offsets[row]
+def _unpacked(column: _Column, payloads: Sequence[bytes], starts: Sequence[int]) -> tuple[Array, list[int]]:
+    """The column whose part of each payload begins at ``starts``, and where it ends: perhaps beyond the payload."""
+    unpack, length_at, elements = _UNPACK[column.dtype], _LENGTH.unpack_from, column.elements
+    values: list[Any] = []
+    ends = []
+    for payload, start in zip(payloads, starts, strict=True):
+        at = start
         for _ in range(elements):
-            start = at + 4
-            at = start + int.from_bytes(payload[at:start], "little")
-            if at > len(payload):
-                raise NotDecodable("cut short")
-            values[place] = unpack(payload[start:at])
-            place += 1
-        offsets[row] = at
-    return values.reshape(len(payloads), *column.shape)
+            (size,) = length_at(payload, at)
+            at += _LENGTH.size + size
+            values.append(unpack(payload[at - size : at]))
+        ends.append(at)
+    array = np.fromiter(values, object, len(values))
+    return (array.reshape(len(payloads), *column.shape) if column.shape else array), ends
