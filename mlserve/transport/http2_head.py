@@ -67,8 +67,9 @@ def read_fields(fields: Fields, *, max_header_bytes: int, max_body_bytes: int) -
         check_method(method)
         check_host(headers.getall("host", ()), required=True)
         length = bounded_length(lengths.pop(), max_body_bytes) if lengths else 0
+        expects = expects_continue(headers)
         path, query = _target(method, pseudo[b":path"])
-        return Head(method, path, query, headers, length, True, False, expects_continue(headers))
+        return Head(method, path, query, headers, length, True, False, expects)
     except RequestError as error:
         raise Refused(error, head_only=method == "HEAD") from error
 

@@ -33,7 +33,7 @@ class Daemon:
         self.process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        line = self.wait_for_log(r"listening on (http://\S+?),")
+        line = self.wait_for_log(r"listening on (https?://\S+?),")
         self.url = line[1]
         self.port = int(self.url.rpartition(":")[2])
         return self
