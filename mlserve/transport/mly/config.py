@@ -13,8 +13,9 @@ import orjson
 
 from mlserve.config.schema import DatastoreConfig, MemoryCacheConfig, ModelConfig
 from mlserve.serving.deployment import Deployment
+from mlserve.serving.interface import row_shape
 from mlserve.transport.mly.dictionary import printable
-from mlserve.transport.mly.inputs import inputs_document
+from mlserve.transport.mly.inputs import inputs_document, shape_member
 from mlserve.transport.mly.tiers import (
     connections_document,
     read_by_mly,
@@ -22,7 +23,7 @@ from mlserve.transport.mly.tiers import (
     shared_tiers,
     tiers_document,
 )
-from mlserve.types import Interface, TensorSpec
+from mlserve.types import Interface, Serving, TensorSpec
 
 _SHARDS: Final = 32
 """The fewest that mly makes."""
@@ -46,7 +47,7 @@ def config_document(
             *_datastore(config, store, interface, outputs),
             ("Inputs", inputs_document(config, interface)),
             *_fields(config, store, interface),
-            ("Outputs", [_output(index, spec) for index, spec in enumerate(outputs)]),
+            ("Outputs", [_output(index, spec, interface.serving) for index, spec in enumerate(outputs)]),
             *_tiers(store, interface),
         )
     )
@@ -102,8 +103,9 @@ def _fields(config: ModelConfig, store: DatastoreConfig | None, interface: Inter
             yield name, [printable(one) for one in names]
 
 
-def _output(index: int, spec: TensorSpec) -> dict[str, Any]:
-    return {"Name": printable(spec.name), "Index": index, "DataType": str(spec.dtype)}
+def _output(index: int, spec: TensorSpec, serving: Serving) -> dict[str, Any]:
+    members = {"Name": printable(spec.name), "Index": index, "DataType": str(spec.dtype)}
+    return members | shape_member(row_shape(spec, serving))
 
 
 def _tiers(store: DatastoreConfig | None, interface: Interface) -> Iterator[tuple[str, object]]:

@@ -11,17 +11,14 @@ from typing import Any, Final
 
 from mlserve.config.schema import ModelConfig
 from mlserve.transport.mly.dictionary import printable, published_vocabularies
-from mlserve.types import DType, InputField, Interface
+from mlserve.types import DType, InputField, Interface, Shape
 
 _OF_MLY: Final = {DType.FLOAT32: "float"}
 """Types of inputs that mly calls by another name than we do."""
 
 
 def inputs_document(config: ModelConfig, interface: Interface) -> list[dict[str, Any]]:
-    """One entry per input. ``Shape`` (ours) is that of a row which is not one value; -1 is free.
-
-    Without a dictionary clients cache nothing, and exact inputs stand as mly shows them.
-    """
+    """One entry per input. Without a dictionary clients cache nothing, and exact inputs stand as mly shows them."""
     listed = len(config.inputs) or len({*config.key_fields, *config.auxiliary})
     cached = interface.dict_hash is not None
     known = interface.derived(published_vocabularies)
@@ -40,9 +37,14 @@ def _members(field: InputField, *, wildcard: bool) -> dict[str, Any]:
         members["Wildcard"] = True
     if field.precision is not None and _is_in_key(field):
         members["Precision"] = field.precision
-    if field.shape is not None and field.shape != ():
-        members["Shape"] = [-1 if size is None else size for size in field.shape]
-    return members
+    return members | shape_member(field.shape)
+
+
+def shape_member(shape: Shape | None) -> dict[str, Any]:
+    """``Shape`` (ours) of a row that is not one value: -1 is free, ``null`` where not even the rank is known."""
+    if shape == ():
+        return {}
+    return {"Shape": None if shape is None else [-1 if size is None else size for size in shape]}
 
 
 def _is_exact(field: InputField, known: Container[str]) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from mlserve.config.schema import Config
 from mlserve.transport.mly.config import config_document, config_json
-from mlserve.types import Interface, TensorSpec
+from mlserve.types import DType, Interface, Serving, Shape, TensorSpec
 from tests.support.ctr import CTR_INPUTS, CTR_STORE, SCORE, configured, ctr, deployed
 
 
@@ -116,3 +116,24 @@ def test_auxiliary_inputs_are_listed_by_the_model_s_own_members() -> None:
     shown = configured_auxiliary(KeyFields=["sa", "sl", "aux"])
     assert shown["KeyFields"] == ["sa", "sl", "aux"]
     assert "Auxiliary" not in shown
+
+
+@pytest.mark.parametrize(
+    ("shape", "serving", "expected"),
+    [
+        ((None, 1), Serving.ROWS, {}),
+        ((None,), Serving.ROWS, {}),
+        ((1, 8), Serving.ONE, {"Shape": [8]}),
+        ((None, None, 3), Serving.ROWS, {"Shape": [-1, 3]}),
+        (None, Serving.ROWS, {"Shape": None}),
+        ((None, 1), Serving.WHOLE, {"Shape": [-1, 1]}),
+    ],
+)
+def test_the_shape_of_an_output_that_is_not_one_value_a_row(
+    shape: Shape | None, serving: Serving, expected: dict[str, Any]
+) -> None:
+    """Our own client makes arrays of answers by it."""
+    config, face = ctr()
+    other = Interface(face.inputs, face.outputs, serving, face.dict_hash)
+    (output,) = document(config, other, TensorSpec("score", DType.FLOAT32, shape))["Outputs"]
+    assert output == {"Name": "score", "Index": 0, "DataType": "float32", **expected}

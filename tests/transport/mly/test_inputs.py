@@ -47,7 +47,7 @@ def text(**rest: Any) -> InputField:
         (InputField("i", DType.INT32, ()), {"DataType": "int32", "Wildcard": True}),
         (InputField("b", DType.BOOL, ()), {"DataType": "bool", "Wildcard": True}),
         (InputField("v", DType.FLOAT32, (None, 3)), {"DataType": "float", "Wildcard": True, "Shape": [-1, 3]}),
-        (InputField("v", DType.FLOAT32, None), {"DataType": "float", "Wildcard": True}),
+        (InputField("v", DType.FLOAT32, None), {"DataType": "float", "Wildcard": True, "Shape": None}),
     ],
 )
 def test_each_kind_of_input(field: InputField, expected: dict[str, Any]) -> None:
