@@ -205,6 +205,6 @@ def remove(folder: Path) -> None:
 
 
 def _value(entry: memoryview, now_ms: int) -> bytes | None:
-    if not _END_BYTES <= len(entry) <= _LONGEST or int.from_bytes(entry[:_END_BYTES], "little") <= now_ms:
+    if not _END_BYTES <= len(entry) <= _LONGEST or _END.unpack_from(entry)[0] <= now_ms:
         return None
-    return bytes(entry[_END_BYTES:])
+    return entry[_END_BYTES:].tobytes()
