@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
@@ -39,11 +38,14 @@ class Entries:
         """As :meth:`Table.get_many <mlserve.contracts.store.Table.get_many>`."""
         if not names:
             return []
-        async with _within(self._read_s):
-            try:
-                return await self._values(names)
-            except Oversized:
-                return await self._small_values(names)
+        try:
+            async with asyncio.timeout(self._read_s):
+                try:
+                    return await self._values(names)
+                except Oversized:
+                    return await self._small_values(names)
+        except TimeoutError:
+            raise _late(self._read_s) from None
 
     async def put_many(self, items: Sequence[tuple[bytes, bytes, float]]) -> None:
         """As :meth:`Table.put_many <mlserve.contracts.store.Table.put_many>`.
@@ -53,8 +55,11 @@ class Entries:
         if not items:
             return
         request = b"".join([_set(*item) for item in items])
-        async with _within(self._write_s):
-            replies = await self._writes.exchange(request, len(items))
+        try:
+            async with asyncio.timeout(self._write_s):
+                replies = await self._writes.exchange(request, len(items))
+        except TimeoutError:
+            raise _late(self._write_s) from None
         for reply in replies:
             if isinstance(reply, ReplyError):
                 raise refused(str(reply))
@@ -95,10 +100,5 @@ def _is_small(length: Reply) -> bool:
     return isinstance(length, int) and length <= MAX_VALUE_BYTES
 
 
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise StoreFault(f"no answer in {seconds:g} s") from None
+def _late(seconds: float) -> StoreFault:
+    return StoreFault(f"no answer in {seconds:g} s")
