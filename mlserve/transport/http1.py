@@ -1,4 +1,4 @@
-"""The HTTP/1.1 port: listens, bounds its connections, drains them.
+"""The port: listens, bounds its connections, drains them.
 
 The daemon calls ``start`` once, ``stop_accepting`` when the stop begins, ``close`` at its end.
 """
@@ -33,7 +33,11 @@ def _nothing_in_front(connection: Connection) -> asyncio.Protocol:
 
 
 class Http1Server:
-    """Serves ``handler`` on one address. ``front`` is where another protocol on the same port takes hold."""
+    """Serves ``handler`` on one address over HTTP/1.1.
+
+    ``front`` is where another protocol on the same port takes hold: with :class:`~mlserve.transport.opening.Opening`,
+    HTTP/2.
+    """
 
     def __init__(self, handler: Handler, limits: Http1Limits, *, front: Front = _nothing_in_front) -> None:
         self._handler = handler

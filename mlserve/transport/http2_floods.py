@@ -2,7 +2,8 @@
 
 HTTP/2 has frames that cost the server more than the client, and that no limit on requests or bytes holds back: resets
 of streams that have just begun (CVE-2023-44487) or that the client makes us reset (CVE-2025-8671), pings, settings,
-empty frames, window updates, priorities. Each spends from an allowance; useful work earns it back, and so does time.
+empty frames and tiny ones, window updates, priorities. Each spends from an allowance; useful work earns it back, and so
+does time.
 """
 
 from __future__ import annotations

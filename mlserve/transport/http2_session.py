@@ -25,6 +25,8 @@ from mlserve.transport.limits import Http1Limits
 
 CONNECTION_WINDOW: Final = 1024 * 1024
 """What a client may send of all bodies together before we take it in."""
+_NEXT_TO_NOTHING: Final = 64
+"""Pieces of a body that cost more to look at than to send."""
 
 
 class Session:
@@ -180,7 +182,7 @@ class Session:
     def _data(self, frame: Frame) -> None:
         size, end = len(frame.payload), bool(frame.flags & h2.END_STREAM)
         data = h2.unpadded(frame)
-        if not data and not end:
+        if len(data) < _NEXT_TO_NOTHING and not end:
             self._floods.chatter()
         stream = self._stream_of(frame)
         if stream is None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Http1Limits:
-    """Bounds of an HTTP/1.1 port; the daemon fills them in from ``Endpoint``. Sizes in bytes, times in seconds.
+    """Bounds of a port, over HTTP/1.1 and HTTP/2 alike; the daemon fills them in from ``Endpoint``.
+
+    Sizes in bytes, times in seconds.
 
     ``read_timeout_s`` bounds reading one request, from its first byte to the last of its body. ``idle_timeout_s`` is
     how long a connection may send nothing between requests, or before the first. ``write_timeout_s`` is how long a

@@ -1,4 +1,4 @@
-"""A request and a response as handlers see them, whatever carried them: HTTP/1.1 today, HTTP/2 later."""
+"""A request and a response as handlers see them, whatever carried them: HTTP/1.1 or HTTP/2."""
 
 from __future__ import annotations
 

@@ -636,6 +636,10 @@ FLOODS: dict[str, Callable[[Client, int], list[bytes]]] = {
         *([c.head(1, POST, end=False).serialize()] if i == 0 else []),
         data(1, b"").serialize(),
     ],
+    "tiny data": lambda c, i: [
+        *([c.head(1, POST, end=False).serialize()] if i == 0 else []),
+        data(1, b"x").serialize(),
+    ],
     "window updates": lambda c, i: [window(0, 1).serialize()],
     "priorities": lambda c, i: [b"\x00\x00\x05\x02\x00\x00\x00\x00\x01" + bytes(5)],
     "extensions": lambda c, i: [b"\x00\x00\x00\xfa\x00\x00\x00\x00\x01"],
