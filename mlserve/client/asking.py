@@ -64,8 +64,8 @@ class Asking:
                 found = await version.look_up(asked, self._deadline - _now() + monotonic())
             missing = found.missing if found is not _NOTHING else range(asked.rows.count)
             if not missing:
-                return self._found(asked, found, version, body)
-            if found.parts:
+                return self._found(given, asked, found, version, body)
+            if found.parts and version.splits:
                 result = await self._rest(given, asked, found, version)
                 if result is not None:
                     return result
@@ -73,9 +73,10 @@ class Asking:
             pass  # answers of different types or shapes: only one answer to all of it holds them
         return await self._whole(given, body, version, asked)
 
-    def _found(self, asked: Asked, found: Found, version: Version, body: bytes) -> Result:
+    def _found(self, given: Given, asked: Asked, found: Found, version: Version, body: bytes) -> Result:
         rows = merged(found.parts)
         self.trace.sources = found.sources
+        self._model.found(lambda: _body_of_some(given, version, (0,), asked.rows.count) if asked.batch else body)
         if asked.batch:
             return Result(dict(rows.columns), version.dict_hash, found.sources)
         data = one_row(rows)

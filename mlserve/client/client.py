@@ -160,14 +160,16 @@ class AsyncClient:
         """The shortest way: one row that was asked for in these very words."""
         model = self._models.get(model_id)
         version = None if model is None else model.version
-        if version is None or version.local is None or self._remote.closed:
+        if model is None or version is None or version.local is None or self._remote.closed:
             return None
         try:
-            data = version.local.recall(orjson.dumps(inputs, option=_OPTIONS))
+            body = orjson.dumps(inputs, option=_OPTIONS)
         except orjson.JSONEncodeError:
             return None
+        data = version.local.recall(body)
         if data is None:
             return None
+        model.found(lambda: body)
         if self._hooks:
             tell(self._hooks, Call(model_id, 0.0, _LOCAL_ROW))
         return Result(data, version.dict_hash, _LOCAL_ROW)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
 
 from mlserve.cache.outer import NO_TIERS
-from mlserve.client.answer import refuse
+from mlserve.client.answer import read_answer, refuse
 from mlserve.client.description import Description, read_description
 from mlserve.client.host import Host
 from mlserve.client.options import Cache
+from mlserve.client.plain import eval_path
 from mlserve.client.remote import Remote, Request
 from mlserve.client.tiers import SharedTiers
 from mlserve.client.transport import HttpAnswer
@@ -51,6 +53,8 @@ class Model:
         self._fetching: asyncio.Task[Version] | None = None
         self._fetch_not_before = 0.0
         self._stale_at: float | None = None
+        self._heard_at = 0.0
+        self._listening: asyncio.Task[None] | None = None
 
     async def described(self) -> Version:
         """The version described last, fetched if there is none; many may wait for one fetch.
@@ -67,17 +71,37 @@ class Model:
 
     def answered(self, dict_hash: int | None, host: Host) -> None:
         """``host`` answered by the version of that hash. If it is another one, its description is fetched."""
+        self._heard_at = _now()
         version = self.version
         if version is None or dict_hash == version.dict_hash or self._stale_at is not None:
             return
         if self._fetching is None and _now() >= self._fetch_not_before:
             self._fetch(host)
 
+    def found(self, body: Callable[[], bytes]) -> None:
+        """Rows were found without a server. If none has been heard of for a while, one is asked for ``body``."""
+        now = _now()
+        if now - self._heard_at >= self._cache.recheck_s:
+            self._heard_at = now
+            if self._listening is None:
+                self._listening = asyncio.create_task(self._listen(body()), name=f"recheck {self._id}")
+
     async def close(self) -> None:
-        """Ends a fetch that is under way."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.wait([self._fetching])
+        """Ends what is under way in the background."""
+        tasks = [task for task in (self._fetching, self._listening) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _listen(self, body: bytes) -> None:
+        try:
+            reply = await self._remote.ask(Request(eval_path(self._id), body, read_answer, {}), FETCH_S)
+            self.answered(reply.answer.dict_hash, reply.host)
+        except ClientError as error:
+            logger.debug("%s was not asked whether it changed: %s", self._id, error)
+        finally:
+            self._listening = None
 
     def _fetch(self, host: Host | None) -> asyncio.Task[Version]:
         if self._fetching is None:

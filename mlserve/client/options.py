@@ -14,6 +14,9 @@ class Cache:
     ``tiers`` maps IDs of ``Connections`` in the server's configuration to their URLs, with the passwords that no server
     tells: ``{"shared": "redis://user:password@host/0"}``; those left out are not used. ``l1`` and ``l2`` switch them
     off by their place. Tiers are only read, for servers write them; with ``promote``, what L2 had is copied to L1.
+
+    A client that finds everything would never hear that the model has a new version. So when it has found rows and
+    asked nothing for ``recheck_s``, it asks a server for one of them, in the background.
     """
 
     local: bool = True
@@ -22,6 +25,7 @@ class Cache:
     size_mb: float | None = None
     tiers: Mapping[str, str] = field(default_factory=dict, repr=False)
     promote: bool = False
+    recheck_s: float = 5.0
 
 
 NO_CACHE = Cache(local=False, l1=False, l2=False)

@@ -53,7 +53,9 @@ def _is_vector(spec: TensorSpec | None) -> bool:
 
 
 def _scalar(column: Array) -> Any:
-    if column.dtype.itemsize < 8 and column.dtype.kind in "fV":
+    if column.dtype.kind == "V":
+        return _shortest(column[0])
+    if column.dtype.kind == "f" and column.dtype.itemsize < 8:
         return float(str(column[0]))  # the shortest text of a narrow float, not its widened form
     return column.item()
 
@@ -100,17 +102,25 @@ def _texts(column: Array, dtype: DType) -> list[Any]:
     if dtype.is_complex:
         column = column.view(np.float32 if dtype is DType.COMPLEX64 else np.float64)
     if column.dtype.itemsize == 2:
-        return [None if value != value else float(str(value)) for value in column]
+        return [None if value != value else _shortest(value) for value in column]
     printed: list[Any] = orjson.loads(orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY))
     return printed
+
+
+def _shortest(value: Any) -> float:
+    """The double of the shortest text that reads back to ``value``, a float of 16 bits."""
+    wide = float(value)
+    texts = (f"{wide:.{digits}g}" for digits in range(1, 6))
+    with np.errstate(over="ignore"):  # few digits may round past the largest value
+        return next((float(text) for text in texts if np.array([float(text)]).astype(value.dtype)[0] == value), wide)
 
 
 def _natural(flat: list[Any]) -> Array | None:
     kinds = set(map(type, flat))
     if kinds == {bool}:
         return np.array(flat, np.bool_)
-    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in flat):
-        return np.array(flat, np.int64)
+    if kinds == {int}:
+        return np.array(flat, np.int64 if max(flat) < 2**63 else np.uint64 if min(flat) >= 0 else object)
     if kinds <= {int, float, type(None)} and kinds & {int, float}:
         return np.array([nan if value is None else value for value in flat], np.float64)
     return _strings(flat)

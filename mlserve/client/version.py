@@ -55,6 +55,8 @@ class Version:
         self._outer = outer if description.generation is not None else NO_TIERS
         self._prefix = bytes.fromhex((description.generation or "")[: 2 * GENERATION_BYTES])
         self._keys = KeyMaker(description.interface)
+        self.splits: Final = all(field.shape is not None for field in description.interface.inputs)
+        """Whether a batch can be sent in part: in one of unknown rank, nobody tells a row from many but the server."""
 
     @property
     def caches(self) -> bool:

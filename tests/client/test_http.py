@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from mlserve.client.plain import PlainClient
 from mlserve.client.http import HttpTransport
+from mlserve.client.plain import PlainClient
 from mlserve.errors import BadAnswer, ClientError, Interrupted, TimedOut, Unreachable
 from tests.support.fake_server import Asked, answering, faking, predicted, refused, reply
 
