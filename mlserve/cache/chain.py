@@ -42,6 +42,10 @@ class _NeighbourFailed(Exception):
     """A run that we joined failed, perhaps for rows in it that are not ours."""
 
 
+class _NeighbourHasty(Exception):
+    """A run that we joined ended long after the deadline of those who were in it before us, and not after ours."""
+
+
 class CacheChain:
     """One deployment's chain. Call it, then :meth:`close` it once its callers have left.
 
@@ -95,10 +99,8 @@ class CacheChain:
                 return await self._bypass(rows, context)
             except _NeighbourFailed:
                 joinable = OnlyOf(keys)
-            except DeadlineExceeded:
-                # A flight that we joined ended long after the deadline of those who were in it before us.
-                if self._clock() >= context.deadline:
-                    raise
+            except _NeighbourHasty:
+                pass
 
     async def close(self) -> None:
         """Refuses new rows; waits for flights, also for those that outlived their callers."""
@@ -148,6 +150,8 @@ class CacheChain:
         for failed in await arrival(flights, context.deadline):
             if failed in joined and not failed.place_of.keys() <= set(keys):
                 raise _NeighbourFailed
+            if failed in joined and isinstance(failed.task.exception(), DeadlineExceeded):
+                raise _NeighbourHasty
             failed.task.result()
         parts: list[Part] = [(part.rows, part.places) for part in found]
         for flight, places in flights.items():

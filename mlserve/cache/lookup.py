@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mlserve.cache.merge import Unjoinable
 from mlserve.cache.outer import OuterTiers
 from mlserve.cache.readable import readable
 from mlserve.cache.used_tier import Held, Observe
@@ -43,14 +44,18 @@ class Lookup:
         self._outer.skipped(rows)
 
     def in_memory(self, keys: Sequence[bytes]) -> tuple[Found | None, Sequence[int]]:
-        """What memory holds, and the places of what it does not."""
+        """What memory holds, and the places of what it does not. Raises :class:`~mlserve.cache.merge.Unjoinable`."""
         memory = self._memory
         if memory is None:
             return None, range(len(keys))
         expired = memory.expired
         payloads = [memory.get(key) for key in keys]
         expired = memory.expired - expired
-        part, errors = readable(payloads)
+        try:
+            part, errors = readable(payloads)
+        except Unjoinable:
+            self._observe(MEMORY, "skipped", len(keys))
+            raise
         held: Sequence[int] = ()
         if part is not None:
             held = part[1]

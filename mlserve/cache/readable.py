@@ -9,7 +9,10 @@ from mlserve.cache.payload import NotDecodable, decode
 
 
 def readable(payloads: Sequence[bytes | None]) -> tuple[Part | None, int]:
-    """The rows of those that are there and can be read, with their places, and how many cannot be read."""
+    """The rows of those that are there and can be read, with their places, and how many cannot be read.
+
+    Raises :class:`~mlserve.cache.merge.Unjoinable`.
+    """
     there = [payload for payload in payloads if payload is not None]
     if not there:
         return None, 0

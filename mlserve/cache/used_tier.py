@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from mlserve.cache.layout import Damaged, Expired, Layout, Stale, Stored
+from mlserve.cache.merge import Unjoinable
 from mlserve.cache.readable import readable
 from mlserve.cache.tier import Tier, TierDown, TierFailed
 from mlserve.types import Rows
@@ -90,7 +91,7 @@ class UsedTier:
     async def read(self, keys: Sequence[bytes], names: Names, deadline: float) -> Held | None:
         """What the tier has for ``keys``, which the layout calls ``names``; ``None`` for nothing.
 
-        Raises :class:`Unavailable`.
+        Raises :class:`Unavailable` and :class:`~mlserve.cache.merge.Unjoinable`.
         """
         if not self.layout.readable:
             self.skipped(len(keys))
@@ -154,7 +155,11 @@ class UsedTier:
         return values
 
     def _opened(self, keys: Sequence[bytes], values: Sequence[Any]) -> Held | None:
-        held, results = self._sorted_out(keys, values)
+        try:
+            held, results = self._sorted_out(keys, values)
+        except Unjoinable:
+            self.skipped(len(keys))
+            raise
         for result, count in results.items():
             self._observe(self.label, result, count)
         return held

@@ -256,6 +256,24 @@ async def test_a_run_that_fails_for_its_other_rows_fails_only_its_caller(error: 
         await batch
 
 
+async def test_a_run_that_fails_for_its_other_rows_is_followed_by_one_not_by_a_thousand() -> None:
+    """All who joined it try again: together, or a bad row in one batch would be a stampede for its neighbours."""
+    predict = HeldPredict()
+    cached = Chained(predict)
+    batch = cached.start(13, 1)
+    await predict.arrived(1)
+    singles = [cached.start(1) for _ in range(1000)]
+    await turns()
+    predict.runs[0].fail(InferenceFailed("13", incident="x"))
+    await predict.arrived(2)
+    await turns()
+    predict.runs[1].finish()
+    assert await asyncio.gather(*singles) == [[2]] * 1000
+    assert predict.xs == [[13, 1], [1]]
+    with pytest.raises(InferenceFailed):
+        await batch
+
+
 async def test_one_failed_flight_of_several_frees_the_others() -> None:
     """A request that has failed no longer waits for its other rows, nor keeps them in line."""
     predict = HeldPredict()
@@ -438,6 +456,18 @@ async def test_a_request_without_rows_asks_nobody() -> None:
     cached = Chained(Counted())
     assert await cached.eval() == []
     assert cached.lookups == Counter()
+
+
+async def test_an_answer_that_cannot_be_kept_is_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault in storing must not become the caller's."""
+
+    class Broken(MemoryStore):
+        def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
+            raise KeyError("odd")
+
+    cached = Chained(Counted(), memory=Broken(1 << 20))
+    assert await cached.eval(1) == [2]
+    assert "was not stored" in caplog.text
 
 
 async def test_close_waits_for_flights_and_refuses_what_comes_after() -> None:

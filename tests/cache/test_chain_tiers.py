@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
-from mlserve.errors import DeadlineExceeded, NotCached
-from mlserve.types import CacheUse
+from mlserve.cache.portions import PORTION
+from mlserve.errors import DeadlineExceeded, NotCached, NotReady
+from mlserve.types import CacheUse, Context, Rows
+from tests.support.deployments import rows
 from tests.support.fake_store import FakeStore
-from tests.support.replica import Model, Replica
+from tests.support.replica import LIFE_S, Model, Replica
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -181,3 +184,113 @@ async def test_entries_that_are_no_answers_are_computed_anew_and_replaced() -> N
                 assert two.lookups["l1", "error"] == 1
                 await two.written()
             assert store.held[name] != poison
+
+
+@in_virtual_time
+async def test_closed_while_a_row_is_looked_up() -> None:
+    """The model is about to be freed: a run that began now would end the process."""
+    store = FakeStore()
+    async with Replica(store) as replica:
+        store.delay_s = 0.01
+        asked = asyncio.create_task(replica.ask(3))
+        await asyncio.sleep(0.001)
+        await replica.chain.close()
+        with pytest.raises(NotReady):
+            await asked
+        assert replica.model.runs == []
+
+
+@pytest.mark.parametrize("memory", [True, False])
+@in_virtual_time
+async def test_what_was_computed_while_a_tier_was_asked_is_not_computed_again(memory: bool) -> None:
+    """By a caller who did not ask it: between a look and a run others had their turn."""
+    store = FakeStore()
+    async with Replica(store, memory=memory) as replica:
+        store.gate = asyncio.Event()
+        slow = asyncio.create_task(replica.ask(3))
+        await asyncio.sleep(0.001)
+        assert (await replica.ask(3, cache=CacheUse.NO_CACHE))[0] == [6]
+        store.gate.set()
+        answer, status = await slow
+        assert answer == [6]
+        assert "hit" in status
+        assert replica.model.runs == [[3]]
+
+
+@in_virtual_time
+async def test_what_is_found_outside_does_not_take_the_place_of_what_is_younger() -> None:
+    """A caller that doubted the answer had a new one stored, while another still read the old one."""
+    store = FakeStore()
+    async with Replica(store) as one, Replica(store) as two:
+        await one.ask(3)
+        await one.written()
+        await asyncio.sleep(LIFE_S / 2)
+        store.delay_s = 0.01
+        slow = asyncio.create_task(two.ask(3))
+        await asyncio.sleep(0.001)
+        await two.ask(3, cache=CacheUse.NO_CACHE)
+        assert (await slow)[1].startswith("l1; hit")
+        assert two.memory is not None
+        entry = two.memory.peek(two.chain.keys(rows(x=[3]))[0])
+        assert entry is not None
+        assert entry[1] > LIFE_S / 2
+
+
+@in_virtual_time
+async def test_only_if_cached_looks_outside_though_a_run_is_under_way() -> None:
+    """What somebody wants anew may be stored all the same."""
+    store = FakeStore()
+    async with Replica(store) as one, Replica(store, Model(0.05)) as two:
+        await one.ask(3)
+        await one.written()
+        doubting = asyncio.create_task(two.ask(3, cache=CacheUse.NO_CACHE))
+        await asyncio.sleep(0.001)
+        assert (await two.ask(3, cache=CacheUse.ONLY_IF_CACHED))[0] == [6]
+        await doubting
+
+
+@in_virtual_time
+async def test_nothing_is_said_to_be_stored_where_nothing_may_be() -> None:
+    """A tier that is only read, and no memory."""
+    async with Replica(FakeStore(), memory=False, read_only=True) as replica:
+        assert await replica.ask(3) == ([6], "mlserve; fwd=miss")
+        assert await replica.ask(3, cache=CacheUse.NO_CACHE) == ([6], "mlserve; fwd=request")
+        assert not replica.store.writes
+
+
+@in_virtual_time
+async def test_lookups_add_up_to_the_rows_that_were_asked_for() -> None:
+    """Rates on a dashboard would be of another whole; also of rows whose answers do not fit together."""
+
+    class Padding(Model):
+        """Pads to the rows of the run, so that rows of two runs do not fit into one answer."""
+
+        async def __call__(self, asked: Rows, context: Context) -> Rows:
+            answer = await super().__call__(asked, context)
+            return Rows({**answer.columns, "pad": np.zeros((asked.count, asked.count))}, asked.count)
+
+    store = FakeStore()
+    async with Replica(store, Padding()) as replica:
+        await replica.ask(1)
+        await replica.ask(2, 3, 2)
+        assert (await replica.ask(1, 2, 3))[1] == "mlserve; fwd=bypass"
+        await replica.ask(4, cache=CacheUse.NO_STORE)
+        await replica.ask(1, cache=CacheUse.NO_CACHE)
+        assert replica.looked_up("memory") == 1 + 3 + 3 + 1 + 1
+        assert replica.looked_up("l1") == 1 + 3 + 1 + 1
+    async with Replica(store) as other:
+        assert (await other.ask(1, 2, 3))[1] == "mlserve; fwd=bypass"
+        assert other.looked_up("memory") == other.looked_up("l1") == 3
+
+
+@in_virtual_time
+async def test_a_large_request_is_stored_bit_by_bit_and_whole() -> None:
+    """Equal rows in it are computed once; all the others are found by the next one, in both tiers."""
+    store = FakeStore()
+    xs = [float(x % (2 * PORTION)) for x in range(3 * PORTION)]
+    async with Replica(store) as one, Replica(store) as two:
+        assert (await one.ask(*xs))[0] == [2 * x for x in xs]
+        assert [len(run) for run in one.model.runs] == [2 * PORTION]
+        await one.written()
+        assert await one.ask(*xs) == ([2 * x for x in xs], f'mlserve; detail="memory={3 * PORTION}"')
+        assert (await two.ask(*xs))[1] == f'mlserve; detail="memory=0 l1={3 * PORTION}"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from mlserve.cache.native import NativeLayout
 from mlserve.cache.outer import OuterTiers
 from mlserve.cache.payload import encode
+from mlserve.cache.portions import PORTION
 from mlserve.cache.tier import Tier
 from mlserve.cache.used_tier import TierUse
 from mlserve.types import Rows
@@ -26,12 +28,19 @@ NOW = 1_800_000_000.0
 class Outside:
     """Two tiers over fake stores. Open it, close it."""
 
-    def __init__(self, *, read_only: tuple[str, ...] = (), at_once: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        read_only: tuple[str, ...] = (),
+        at_once: bool = False,
+        layouts: Mapping[str, NativeLayout] | None = None,
+    ) -> None:
         self.stores = {"l1": FakeStore(at_once=at_once), "l2": FakeStore(at_once=at_once)}
         self.lookups: Counter[tuple[str, str]] = Counter()
         self.seconds: Counter[tuple[str, str]] = Counter()
         self.now = NOW
         self._read_only = read_only
+        self._layouts = layouts or {}
 
     async def __aenter__(self) -> Self:
         self.connections = {label: connected(store) for label, store in self.stores.items()}
@@ -44,7 +53,7 @@ class Outside:
         layout = NativeLayout()
         self.outer = OuterTiers(
             [
-                TierUse(label, self.tiers[label], layout, ttl_s, label in self._read_only)
+                TierUse(label, self.tiers[label], self._layouts.get(label, layout), ttl_s, label in self._read_only)
                 for label, ttl_s in (("l1", 100.0), ("l2", 1000.0))
             ],
             observe=self._observe,
@@ -283,5 +292,128 @@ def test_explain_tells_what_each_tier_holds_and_counts_nothing() -> None:
             shown = await outside.outer.peek(key_of("a"), some_rows(1), far())
             assert shown["l2"] == {"state": "down", "reason": "closed"}
             assert not outside.lookups
+
+    virtual_time.run(main())
+
+
+def test_found_rows_belong_where_they_were_asked_for() -> None:
+    """Of a request whose other rows memory had: answers would go to other rows of it."""
+
+    async def main() -> None:
+        async with Outside() as outside:
+            outside.store("a", "b", "c", "d")
+            await outside.written()
+            outside.stores["l1"].held = {
+                name: value for name, value in outside.stores["l1"].held.items() if not name.endswith(b":b")
+            }
+            keys = [key_of(key) for key in "xayb"]
+            found = outside.outer.look_up(keys, some_rows(4), [1, 3], far())
+            assert [(held.label, held.places, held.rows.columns["y"].tolist()) async for held in found] == [
+                ("l1", [1], [answer_to("a")]),
+                ("l2", [3], [answer_to("b")]),
+            ]
+            keys = [key_of(key) for key in "xcyd"]
+            found = outside.outer.look_up(keys, some_rows(4), [1, 3], far())
+            assert [(held.label, list(held.places)) async for held in found] == [("l1", [1, 3])]
+
+    virtual_time.run(main())
+
+
+def test_a_large_request_lets_others_have_their_turn() -> None:
+    """Ten thousand rows in one step of the loop would hold up everybody; each tier is asked in portions."""
+
+    async def main() -> None:
+        async with Outside(at_once=True) as outside:
+            keys = [str(number) for number in range(3 * PORTION)]
+            outside.store(*keys[: 2 * PORTION])
+            turns = 0
+
+            async def others() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            other = asyncio.create_task(others())
+            await asyncio.sleep(0)
+            before = turns
+            found = await outside.look_up(*keys)
+            assert turns - before == 2
+            other.cancel()
+            await asyncio.wait([other])
+            assert [hit[1] if hit else None for hit in found] == [
+                *map(answer_to, keys[: 2 * PORTION]),
+                *[None] * PORTION,
+            ]
+            assert outside.lookups == Counter(
+                {("l1", "hit"): 2 * PORTION, ("l1", "miss"): PORTION, ("l2", "miss"): PORTION}
+            )
+
+    virtual_time.run(main())
+
+
+def test_a_large_request_waits_for_a_tier_in_trouble_once() -> None:
+    """Not once for each portion; what was not asked for counts as skipped."""
+
+    async def main() -> None:
+        async with Outside() as outside:
+            outside.stores["l1"].delay_s = 3600
+            start = virtual_time.clock()
+            await outside.look_up(*map(str, range(3 * PORTION)))
+            assert virtual_time.clock() - start == pytest.approx(0.025, abs=0.001)
+            assert outside.lookups == Counter(
+                {("l1", "error"): PORTION, ("l1", "skipped"): 2 * PORTION, ("l2", "miss"): 3 * PORTION}
+            )
+
+    virtual_time.run(main())
+
+
+def test_an_entry_that_is_sound_and_does_not_decode() -> None:
+    """Sealed by somebody else's mlserve: a miss here, counted once, never promoted; the next tier may know better."""
+
+    async def main() -> None:
+        async with Outside() as outside:
+            outside.store("a", "b")
+            await outside.written()
+            name = next(name for name in outside.stores["l1"].held if name.endswith(b":a"))
+            sealed = NativeLayout().write(key_of("a"), b"\xffno payload", outside.now, 100.0)
+            assert sealed is not None
+            outside.stores["l1"].held[name] = sealed
+            assert (await outside.outer.peek(key_of("a"), some_rows(1), far()))["l1"] == {"state": "error"}
+            assert await outside.look_up("a", "b") == [("l2", answer_to("a"), 1000), ("l1", answer_to("b"), 100)]
+            assert outside.lookups == Counter({("l1", "error"): 1, ("l1", "hit"): 1, ("l2", "hit"): 1})
+            await outside.written()
+            assert await outside.look_up("a") == [("l1", answer_to("a"), 100)]
+
+    virtual_time.run(main())
+
+
+class HalfNamed(NativeLayout):
+    """A layout that has no place for keys that begin with ``-``."""
+
+    def names(self, keys: Sequence[bytes], rows: Rows) -> list[bytes | None]:
+        return [
+            None if key[16:].startswith(b"-") else name
+            for key, name in zip(keys, super().names(keys, rows), strict=True)
+        ]
+
+
+def test_rows_without_a_place_in_a_layout_are_skipped_there() -> None:
+    """Neither asked for, written, nor lost to the other tiers."""
+
+    async def main() -> None:
+        async with Outside(layouts={"l1": HalfNamed()}) as outside:
+            outside.store("-a", "b", "-c")
+            await outside.written()
+            assert [name[-1:] for name in outside.stores["l1"].held] == [b"b"]
+            assert await outside.look_up("-a", "b", "-d") == [
+                ("l2", answer_to("-a"), 1000),
+                ("l1", answer_to("b"), 100),
+                None,
+            ]
+            assert await outside.look_up("-c") == [("l2", answer_to("-c"), 1000)]
+            assert outside.lookups == Counter(
+                {("l1", "skipped"): 3, ("l1", "hit"): 1, ("l2", "hit"): 2, ("l2", "miss"): 1}
+            )
 
     virtual_time.run(main())

@@ -207,3 +207,22 @@ def test_closed_while_busy() -> None:
             await under_way
 
     virtual_time.run(main())
+
+
+def test_closed_before_the_first_step() -> None:
+    """What stands in line is told at once, not when its time is up; and what comes later does not begin."""
+
+    async def main() -> None:
+        asked = Asked(seconds=3600)
+        start = virtual_time.clock()
+        in_line = asked.get(1)
+        await asyncio.sleep(0)  # it stands in line; the task that would read for it has not run
+        await asked.reads.close()
+        with pytest.raises(StoreFault, match="closed"):
+            await in_line
+        with pytest.raises(StoreFault, match="closed"):
+            await asked.get(2)
+        assert virtual_time.clock() == start
+        assert asked.trips == []
+
+    virtual_time.run(main())
