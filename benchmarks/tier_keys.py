@@ -12,21 +12,14 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.cached_classifier import (
-    LMDB,
-    MEMORY,
-    REDIS,
-    Classifier,
-    classifier,
-    numbered,
-    places,
-    redis,
-)
+from benchmarks.cached_model import CachedModel, assembled
 from benchmarks.figure import Figure, compared, number
+from benchmarks.numbered_rows import CLASSIFIER, Numbers
+from benchmarks.tier_stores import LMDB, MEMORY, REDIS, datastores
 from mlserve.commands.loop import run
 from mlserve.types import Rows
+from tests.support.redis_server import redis_server
 
 RUNS: Final = 5
 REQUESTS: Final = 40
@@ -58,17 +51,18 @@ async def _of_tier(name: str) -> list[Figure]:
         return figures
 
 
-async def _filled(stack: AsyncExitStack, name: str, count: int) -> Classifier:
+async def _filled(stack: AsyncExitStack, name: str, count: int) -> CachedModel:
     """A tier of its own with ``count`` rows in it."""
-    server = stack.enter_context(redis())
+    server = stack.enter_context(redis_server())
     size_mb = max(16, 2 * count * BYTES_OF_KEY // 2**20)
-    one = await stack.enter_async_context(classifier(stack.enter_context(places(size_mb, server))[name]))
+    datastore = stack.enter_context(datastores(size_mb, server))[name]
+    one = await stack.enter_async_context(assembled(CLASSIFIER, datastore))
     for first in range(0, count, MANY):
-        await one.fill(numbered(np.arange(first, min(first + MANY, count))))
+        await one.fill(CLASSIFIER.rows(np.arange(first, min(first + MANY, count))))
     return one
 
 
-async def _rate(one: Classifier, requests: list[Rows]) -> float:
+async def _rate(one: CachedModel, requests: list[Rows]) -> float:
     """Rows a second. Raises :class:`RuntimeError` for a miss."""
     start = time.perf_counter()
     said = [await one.ask(rows) for rows in requests]
@@ -91,9 +85,9 @@ def _zipf(count: int, seed: int) -> Iterator[Rows]:
     return _requests(source.permutation(count)[ranks])
 
 
-def _requests(numbers: npt.NDArray[np.int64]) -> Iterator[Rows]:
+def _requests(numbers: Numbers) -> Iterator[Rows]:
     for start in range(0, len(numbers), ROWS):
-        yield numbered(numbers[start : start + ROWS])
+        yield CLASSIFIER.rows(numbers[start : start + ROWS])
 
 
 def _figure(name: str, how: str, count: int, rates: dict[int, list[float]]) -> Figure:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from itertools import cycle
 from statistics import median
 from typing import Final
 
 import numpy as np
 from redis import asyncio as redis_py
 
-from benchmarks.cached_classifier import LMDB, REDIS, TIERS, Classifier, classifier, numbered, places, redis
+from benchmarks.cached_model import CALLERS, CachedModel, assembled
 from benchmarks.figure import Figure, number
+from benchmarks.numbered_rows import ADDER, CLASSIFIER, Kind
+from benchmarks.tier_stores import LMDB, REDIS, TIERS, datastores
 from mlserve.commands.loop import run
 from mlserve.types import Rows
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, redis_server
 
 RUNS: Final = 7
 CALLS: Final = {1: 400, 100: 60, 1_000: 15}
@@ -24,38 +28,35 @@ ROWS: Final = 2_000
 SIZE_MB: Final = 64
 LMDB_GOAL_US: Final = 30.0
 REDIS_GOAL: Final = 1.5
-"""Times as long as redis-py takes for the entry alone."""
+"""Times what redis-py needs to get the entry alone."""
 
 Call = Callable[[], Awaitable[object]]
 
 
 def measure() -> list[Figure]:
-    return run(_measure())
+    return run(_of_model(CLASSIFIER, CALLS)) + run(_of_model(ADDER, {1: CALLS[1]}))
 
 
-async def _measure() -> list[Figure]:
+async def _of_model(kind: Kind, calls: dict[int, int]) -> list[Figure]:
     async with AsyncExitStack() as stack:
-        server = stack.enter_context(redis())
-        datastores = stack.enter_context(places(SIZE_MB, server))
-        rows = numbered(np.arange(ROWS))
-        asked = {name: await stack.enter_async_context(classifier(datastores[name])) for name in TIERS}
+        server = stack.enter_context(redis_server())
+        configured = stack.enter_context(datastores(SIZE_MB, server))
+        rows = kind.rows(np.arange(ROWS))
+        asked = {name: await stack.enter_async_context(assembled(kind, configured[name])) for name in TIERS}
         for one in asked.values():
             await one.fill(rows)
             await _only_hits(one, rows)
-        plain = await stack.enter_async_context(redis_py.Redis(port=server.port))
-        bare = _bare_get(plain, server)
+        bare = await stack.enter_async_context(redis_py.Redis(port=server.port))
         figures = []
-        for size in CALLS:
-            calls = {name: _in_turn(one, _requests(rows, size)) for name, one in asked.items()}
-            found = await _timed(calls | ({"bare": bare} if size == 1 else {}), CALLS[size])
-            theirs = found.pop("bare", None)
-            figures += [_figure(name, size, runs) for name, runs in found.items()]
-            if theirs is not None:
-                figures.append(_beside_redis_py(found[REDIS], theirs))
-        return [*figures, await _round_trips(asked[REDIS], rows.take(range(1_000)), server)]
+        for size, count in calls.items():
+            figures += await _hits(kind, asked, _requests(rows, size), count)
+        figures += await _beside_redis_py(kind, asked[REDIS], _requests(rows, 1), bare)
+        if max(calls) > 1:
+            figures.append(await _round_trips(asked[REDIS], rows.take(range(max(calls))), server))
+        return figures
 
 
-async def _only_hits(one: Classifier, rows: Rows) -> None:
+async def _only_hits(one: CachedModel, rows: Rows) -> None:
     """Raises :class:`RuntimeError` unless the tier has all ``rows``: else a model would be measured."""
     said = await one.ask(rows)
     if "miss" in said:
@@ -66,19 +67,27 @@ def _requests(rows: Rows, size: int) -> list[Rows]:
     return [rows.take(slice(start, start + size)) for start in range(0, rows.count, size)]
 
 
-def _in_turn(one: Classifier, requests: list[Rows]) -> Call:
-    def endless() -> Iterator[Rows]:
-        while True:
-            yield from requests
+async def _hits(kind: Kind, asked: dict[str, CachedModel], requests: list[Rows], count: int) -> list[Figure]:
+    size = requests[0].count
+    calls = {name: _in_turn(one, requests) for name, one in asked.items()}
+    figures = []
+    for name, runs in (await _timed(calls, count)).items():
+        together = sorted(microseconds for took in runs for microseconds in took)
+        figures.append(
+            Figure(
+                f"hit in {name}, {kind.name}, {size:,} row{'s' if size > 1 else ''}, p50",
+                [median(took) for took in runs],
+                "us",
+                below=LMDB_GOAL_US if (name, size) == (LMDB, 1) else None,
+                beside=f"p99: {number(together[len(together) * 99 // 100])} us",
+            )
+        )
+    return figures
 
-    source = endless()
+
+def _in_turn(one: CachedModel, requests: list[Rows]) -> Call:
+    source = cycle(requests)
     return lambda: one.ask(next(source))
-
-
-def _bare_get(client: redis_py.Redis, server: RedisServer) -> Call:
-    """Any one of the entries."""
-    name = server.client.randomkey()
-    return lambda: client.get(name)
 
 
 async def _timed(calls: dict[str, Call], count: int) -> dict[str, list[list[float]]]:
@@ -95,25 +104,46 @@ async def _timed(calls: dict[str, Call], count: int) -> dict[str, list[list[floa
     return found
 
 
-def _figure(name: str, size: int, runs: list[list[float]]) -> Figure:
-    together = sorted(microseconds for took in runs for microseconds in took)
-    return Figure(
-        f"hit in {name}, {size:,} row{'s' if size > 1 else ''}, p50",
-        [median(took) for took in runs],
-        "us",
-        below=LMDB_GOAL_US if (name, size) == (LMDB, 1) else None,
-        beside=f"p99: {number(together[len(together) * 99 // 100])} us",
-    )
+async def _beside_redis_py(kind: Kind, one: CachedModel, requests: list[Rows], bare: redis_py.Redis) -> list[Figure]:
+    """By the wait of a single caller, and by our processor time for each of many at once."""
+    name = await bare.randomkey()
+    ours, theirs = "ours", "theirs"
+    waits = await _timed({ours: _in_turn(one, requests), theirs: lambda: bare.get(name)}, CALLS[1])
+    medians = {whose: [median(took) for took in runs] for whose, runs in waits.items()}
+    spent: dict[str, list[float]] = {ours: [], theirs: []}
+    for _ in range(RUNS):
+        spent[ours].append(await _cpu_us(one.ask_all(requests), len(requests)))
+        spent[theirs].append(await _cpu_us(_get_all(bare, name, len(requests)), len(requests)))
+    return [
+        Figure(
+            f"hit in Redis, {kind.name}, beside redis-py's get, {how}",
+            [mine / other for mine, other in zip(found[ours], found[theirs], strict=True)],
+            "times",
+            below=REDIS_GOAL,
+            beside=f"{number(median(found[ours]))} us, redis-py: {number(median(found[theirs]))} us",
+        )
+        for how, found in (("one caller, p50", medians), (f"{CALLERS} callers, CPU", spent))
+    ]
 
 
-def _beside_redis_py(ours: list[list[float]], theirs: list[list[float]]) -> Figure:
-    mine, other = [median(took) for took in ours], [median(took) for took in theirs]
-    ratios = [one / another for one, another in zip(mine, other, strict=True)]
-    beside = f"redis-py: {number(median(other))} us"
-    return Figure("hit in Redis, 1 row, beside a get by redis-py", ratios, "times", REDIS_GOAL, beside)
+async def _get_all(bare: redis_py.Redis, name: bytes, count: int) -> None:
+    left = iter(range(count))
+
+    async def caller() -> None:
+        for _ in left:
+            await bare.get(name)
+
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
 
-async def _round_trips(one: Classifier, rows: Rows, server: RedisServer) -> Figure:
+async def _cpu_us(work: Awaitable[object], count: int) -> float:
+    """Processor time of this process for each of ``count``."""
+    start = time.process_time()
+    await work
+    return (time.process_time() - start) / count * 1e6
+
+
+async def _round_trips(one: CachedModel, rows: Rows, server: RedisServer) -> Figure:
     """What the server says it was asked."""
     server.client.config_resetstat()
     await _only_hits(one, rows)
