@@ -104,8 +104,9 @@ class Asking:
         batch = isinstance(answer.data, list)
         if given.batch_size not in (None, rows.count):
             raise BadAnswer(f"{given.batch_size} rows were asked for and {rows.count} answered")
-        if asked is not None and (asked.batch, asked.rows.count) == (batch, rows.count):
-            self._keep(asked, range(rows.count), rows, version, answer.dict_hash)
+        as_understood = asked is not None and (asked.batch, asked.rows.count) == (batch, rows.count)
+        if asked is not None and as_understood and answer.dict_hash == version.dict_hash:
+            self._keep(asked, range(rows.count), rows, version)
         sources = {SERVER: rows.count}
         self.trace.sources = sources
         return Result(dict(rows.columns) if batch else one_row(rows), answer.dict_hash, sources)
@@ -119,17 +120,14 @@ class Asking:
         return reply.answer
 
     def _rows(self, answer: Answer, version: Version) -> Rows:
-        """The types of another version may be others, so those of this one hold for its own answers alone."""
         try:
-            return rows_of(answer.data, version.outputs if answer.dict_hash == version.dict_hash else {})
+            return rows_of(answer.data, version.outputs)
         except Misshapen as error:
             raise BadAnswer(f"what {self.trace.host} answered is no prediction: {error}") from error
 
-    def _keep(
-        self, asked: Asked, places: Sequence[int], rows: Rows, version: Version, dict_hash: int | None = None
-    ) -> None:
-        """Each row under its own key, if it is of the version that the keys are of."""
-        if version.local is not None and dict_hash in (None, version.dict_hash):
+    def _keep(self, asked: Asked, places: Sequence[int], rows: Rows, version: Version) -> None:
+        """Each row under its own key. They are of the version that the keys are of."""
+        if version.local is not None:
             version.local.store([asked.keys[place] for place in places], rows)
 
 

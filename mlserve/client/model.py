@@ -51,7 +51,7 @@ class Model:
         self._tiers = tiers
         self._cache = cache
         self._fetching: asyncio.Task[Version] | None = None
-        self._fetch_not_before = 0.0
+        self._again_at = 0.0
         self._stale_at: float | None = None
         self._heard_at = 0.0
         self._listening: asyncio.Task[None] | None = None
@@ -63,7 +63,7 @@ class Model:
         """
         if self.version is not None and (self._stale_at is None or _now() < self._stale_at):
             return self.version
-        task = self._fetch(None)
+        task = self._fetch()
         await asyncio.wait([task])
         if task.cancelled():
             raise ClientError("the client is closed: make a new one")
@@ -75,8 +75,10 @@ class Model:
         version = self.version
         if version is None or dict_hash == version.dict_hash or self._stale_at is not None:
             return
-        if self._fetching is None and _now() >= self._fetch_not_before:
-            self._fetch(host)
+        if self._fetching is None:
+            pause_s = max(0.0, self._again_at - _now())
+            self._again_at = _now() + pause_s + AGAIN_S
+            self._fetch(host, pause_s)
 
     def found(self, body: Callable[[], bytes]) -> None:
         """Rows were found without a server. If none has been heard of for a while, one is asked for ``body``."""
@@ -103,20 +105,20 @@ class Model:
         finally:
             self._listening = None
 
-    def _fetch(self, host: Host | None) -> asyncio.Task[Version]:
+    def _fetch(self, host: Host | None = None, pause_s: float = 0.0) -> asyncio.Task[Version]:
         if self._fetching is None:
-            self._fetching = asyncio.create_task(self._renew(host), name=f"describe {self._id}")
+            self._fetching = asyncio.create_task(self._renew(host, pause_s), name=f"describe {self._id}")
             self._fetching.add_done_callback(self._fetched)
         return self._fetching
 
     def _fetched(self, task: asyncio.Task[Version]) -> None:
         self._fetching = None
-        self._fetch_not_before = _now() + AGAIN_S
         # Those who waited have the error; if nobody did, the next answer asks again.
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.debug("%s was not described: %s", self._id, error)
 
-    async def _renew(self, host: Host | None) -> Version:
+    async def _renew(self, host: Host | None, pause_s: float) -> Version:
+        await asyncio.sleep(pause_s)
         try:
             description = await self._description(host)
         except (RemoteError, BadAnswer) as error:
