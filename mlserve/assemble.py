@@ -14,7 +14,7 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from mlserve.batching.admission import Admission
 from mlserve.batching.batcher import Batcher
@@ -44,6 +44,10 @@ from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.serving.lookups import without_folding
 from mlserve.serving.selftest import sample_rows
 from mlserve.types import Interface, Predict, Rows, Serving
+
+CONNECT_S: Final = 1.0
+"""How long a version waits for its tiers to be connected before it serves without those that are not: else the first
+requests after a start would compute what yesterday's cache on disk knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ class Assembler:
         memory = self._datastores.memory(store)
         lease = self._datastores.external.lease(store)
         owned.push_async_callback(lease.release)
+        await lease.tried(CONNECT_S)
         uses, unused = _tier_uses(lease, interface, store)
         if memory is None and not uses:
             return predict, View(interface, None, None, NO_TIERS, "; ".join(unused)), unused

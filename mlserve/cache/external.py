@@ -7,7 +7,7 @@ share one connection and one tier, so a reload that changes neither keeps both, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -45,6 +45,10 @@ class Lease:
 
     tiers: tuple[LeasedTier, ...]
     release: Callable[[], Awaitable[None]] = field(repr=False)
+
+    async def tried(self, timeout_s: float) -> None:
+        """Returns when each of their connections has been tried, or after ``timeout_s``."""
+        await _tried([leased.tier.connection for leased in self.tiers], timeout_s)
 
 
 @dataclass(slots=True)
@@ -96,10 +100,7 @@ class External:
 
     async def tried(self, timeout_s: float) -> None:
         """Returns when every connection in use has been tried, or after ``timeout_s``."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                for connection in self.connections:
-                    await connection.tried.wait()
+        await _tried(self.connections, timeout_s)
 
     async def flush(self, timeout_s: float) -> int:
         """Waits until everything in line is written, or ``timeout_s``. Answers how many entries are still in line."""
@@ -144,6 +145,13 @@ class External:
             del self._connections[config]
             self._went(held.thing)
             await held.thing.close()
+
+
+async def _tried(connections: Iterable[Connection], timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            for connection in connections:
+                await connection.tried.wait()
 
 
 def _tiers_of(store: DatastoreConfig) -> Iterator[tuple[str, TierConfig]]:

@@ -19,6 +19,9 @@ from mlserve.types import Rows
 
 logger = logging.getLogger(__name__)
 
+SHARE: Final = 0.5
+"""Of the time that a request has left: no tier takes more, or one that hangs would leave none for the model."""
+
 Observe = Callable[[str, str, int], None]
 """Told (tier, result, rows) of every lookup: ``hit miss expired stale error skipped``. They add up to its rows."""
 ObserveSeconds = Callable[[str, str, float], None]
@@ -143,7 +146,7 @@ class UsedTier:
     async def _values(self, names: Sequence[Any], deadline: float) -> Sequence[Any]:
         start = perf_counter()
         try:
-            values = await self._tier.get_many(names, deadline - self._since())
+            values = await self._tier.get_many(names, (deadline - self._since()) * SHARE)
         except TierDown as error:
             self.skipped(len(names))
             raise Unavailable from error

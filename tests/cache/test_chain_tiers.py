@@ -130,14 +130,22 @@ async def test_only_if_cached_looks_outside_too() -> None:
 
 
 @in_virtual_time
-async def test_a_caller_whose_time_is_up_waits_for_no_tier() -> None:
-    """Its deadline, not the tier's, ends its wait."""
+async def test_a_tier_that_hangs_leaves_time_for_the_model() -> None:
+    """Even if the caller gives less than the tier's own timeout: a frozen store must not turn answers into 504."""
     store = FakeStore()
     async with Replica(store) as replica:
         store.gate = asyncio.Event()
-        with pytest.raises(DeadlineExceeded):
-            await replica.ask(3, seconds=0.005)
+        assert await replica.ask(3, seconds=0.005) == ([6], "mlserve; fwd=miss; stored")
         store.gate.set()
+
+
+@in_virtual_time
+async def test_a_caller_whose_time_is_up_starts_nothing() -> None:
+    """Nobody would wait for the run."""
+    store = FakeStore()
+    async with Replica(store) as replica:
+        with pytest.raises(DeadlineExceeded):
+            await replica.ask(3, seconds=0.0)
         assert replica.model.runs == []
 
 

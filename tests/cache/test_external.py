@@ -78,6 +78,20 @@ async def test_tiers_in_their_order_each_with_its_own_place() -> None:
     assert all(store.closed for _, store in MADE)
 
 
+async def test_a_version_can_wait_for_its_tiers() -> None:
+    """Else the first requests after a start would pass by what is cached; one that hangs is not waited for."""
+    told = Told()
+    lease = told.external.lease(datastore([DISK], L2={"Connection": "disk"}))
+    assert lease.tiers[0].tier.connection.down == "not connected yet"
+    await lease.tried(5)
+    assert lease.tiers[0].tier.connection.down is None
+    await lease.release()
+    lease = told.external.lease(datastore([DISK], L2={"Connection": "disk"}))
+    await lease.tried(0)
+    assert lease.tiers[0].tier.connection.down == "not connected yet"
+    await lease.release()
+
+
 async def test_an_l2_alone_and_a_disabled_one() -> None:
     """A disk needs no server in front of it; what is disabled is not even connected to."""
     told = Told()
