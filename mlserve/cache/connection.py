@@ -60,7 +60,7 @@ class Connection:
         self.writes = WriteCounts()
         self.store: Store | None = None
         """There since it was up for the first time."""
-        self._shown = shown
+        self.shown = shown
         self._make = make
         self._clock = clock
         self._failures = 0
@@ -110,7 +110,7 @@ class Connection:
 
     def _tell_down(self, reason: str) -> None:
         self._told_down = True
-        logger.warning("connection %s (%s) is down: %s; answers come without it", self.id, self._shown, reason)
+        logger.warning("connection %s (%s) is down: %s; answers come without it", self.id, self.shown, reason)
 
     async def _recover(self) -> None:
         # What was there before is not asked again in the same instant; what never was, at once.
@@ -150,7 +150,7 @@ class Connection:
             async with asyncio.timeout(CLOSE_S):
                 await store.close()
         except TimeoutError:
-            logger.warning("connection %s (%s) did not close in %g s", self.id, self._shown, CLOSE_S)
+            logger.warning("connection %s (%s) did not close in %g s", self.id, self.shown, CLOSE_S)
 
     def _come_up(self) -> None:
         for_s = self._clock() - self._changed_at
@@ -160,9 +160,9 @@ class Connection:
         self.up.set()
         self.tried.set()
         if self._told_down:
-            logger.info("connection %s (%s) works again after %.1f s", self.id, self._shown, for_s)
+            logger.info("connection %s (%s) works again after %.1f s", self.id, self.shown, for_s)
         else:
-            logger.info("connection %s (%s) is up", self.id, self._shown)
+            logger.info("connection %s (%s) is up", self.id, self.shown)
         self._told_down = False
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
+from mlserve.cache import connection
 from mlserve.cache.datastores import Datastores
 from mlserve.cache.external import External
 from mlserve.commands.loop import run
@@ -30,19 +35,23 @@ from mlserve.serving.interface import row_shape
 from mlserve.serving.manager import Status
 from mlserve.types import InputField, Shape, TensorSpec
 
+CONNECT_S: Final = 10.0
+"""How long stores may take to be connected to, all together; one that hangs gives up sooner by its own timeouts."""
+
 
 def check_command(options: argparse.Namespace) -> int:
     """0 if every model loads and passes its self-test, else 1. Raises :class:`~mlserve.errors.ConfigError`."""
     configure_logging(options.log_format, options.log_level)
     loaded = load_config(options.config)
     console = wide_console()
-    with console.status(f"loading {len(loaded.config.models)} models"):
-        results, problems = run(_try(loaded))
+    with console.status(f"loading {len(loaded.config.models)} models"), _without_log_of_connections():
+        results, problems, away = run(_try(loaded))
     table = plain_table("Model", "Takes", "Gives", "Runs on")
     for result in results:
         table.add_row(*map(Text, result.cells))
     console.print(table)
     remarks = [f"note: {notice}" for notice in loaded.notices]
+    remarks += [f"warning: {warning}" for warning in away]
     remarks += [f"warning: {warning}" for result in results for warning in result.warnings]
     problems += [result.problem for result in results if result.problem]
     _remark([*remarks, *(f"problem: {problem}" for problem in problems)])
@@ -60,8 +69,20 @@ class _Result:
     problem: str | None = None
 
 
-async def _try(loaded: LoadedConfig) -> tuple[list[_Result], list[str]]:
-    """The models' results in the order of the file, and the problems that belong to none of them."""
+@contextmanager
+def _without_log_of_connections() -> Iterator[None]:
+    """What it would say of those that are away is said with file and line instead."""
+    log = logging.getLogger(connection.__name__)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+async def _try(loaded: LoadedConfig) -> tuple[list[_Result], list[str], list[str]]:
+    """The models' results in the order of the file, the problems of none of them, and connections that are away."""
     problems = []
     try:
         await asyncio.to_thread(tls_context, loaded)
@@ -74,7 +95,14 @@ async def _try(loaded: LoadedConfig) -> tuple[list[_Result], list[str]]:
     ):
         manager.apply(loaded.config.wanted_models(), loaded.base)
         await manager.first_attempts()
-        return [_result(loaded, status) for status in manager.statuses], problems
+        await datastores.external.tried(CONNECT_S)
+        away = [_away(loaded, it) for it in datastores.external.connections if it.down is not None]
+        return [_result(loaded, status) for status in manager.statuses], problems, away
+
+
+def _away(loaded: LoadedConfig, it: connection.Connection) -> str:
+    where = loaded.connection_places[it.id]
+    return one_line(f"{where}: connection {it.id} ({it.shown}): {it.down}; answers come without it")
 
 
 def _result(loaded: LoadedConfig, status: Status) -> _Result:

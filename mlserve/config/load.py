@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,7 +38,8 @@ class LoadedConfig:
     ``url`` is where it came from, ``base`` the folder that its relative URLs resolve against (:func:`resolve_url`).
     ``notices`` are keys that have no effect here, each once. ``digest`` moves when the effective configuration does:
     comments, order of keys and spelling leave it alone. It covers secrets too, so it is not for showing.
-    ``model_places`` says where each model's entry stands (``file:line``), by ID: for problems found after parsing.
+    ``model_places`` and ``connection_places`` say where each entry stands (``file:line``), by ID: for what is found
+    after parsing.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class LoadedConfig:
     notices: tuple[Problem, ...]
     digest: str
     model_places: Mapping[str, str] = field(default_factory=dict)
+    connection_places: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_config(url: str, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
@@ -78,8 +80,19 @@ def parse_config(text: str, *, place: str, environ: Mapping[str, str] = os.envir
         problems += [_problem(path, message, conformed, file) for path, message in check(config)]
     if config is None or problems:
         raise ConfigError(sorted(problems, key=_line))
-    places = {model.id: f"{file}:{conformed.places['Models', at].line}" for at, model in enumerate(config.models)}
-    return LoadedConfig(config, place, base_of(place), notices(conformed.named, file), _digest(config), places)
+
+    def places(section: str, ids: Iterable[str]) -> dict[str, str]:
+        return {name: f"{file}:{conformed.places[section, at].line}" for at, name in enumerate(ids)}
+
+    return LoadedConfig(
+        config,
+        place,
+        base_of(place),
+        notices(conformed.named, file),
+        _digest(config),
+        places("Models", (model.id for model in config.models)),
+        places("Connections", (connection.id for connection in config.connections)),
+    )
 
 
 def _validate(conformed: Conformed, file: str, problems: list[Problem]) -> Config | None:

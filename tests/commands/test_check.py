@@ -148,6 +148,23 @@ def test_a_missing_package_is_told_with_its_command(folder: Path) -> None:
     assert "1 of 2 models load" in outcome.stdout
 
 
+def test_a_store_that_is_away_is_told_once_and_fails_nothing(folder: Path, mlserve: Mlserve) -> None:
+    """Answers come without it; but who misspelt its port would wonder why nothing is shared. Passwords stay hidden."""
+    (folder / "c.yaml").write_text(
+        "Models: [{ID: good, URL: good.onnx, DataStore: d}]\n"
+        "Datastores: [{ID: d, Connection: far, L2: {Connection: disk}}]\n"
+        "Connections:\n"
+        "- {ID: disk, URL: 'lmdb:./cache?size_mb=8'}\n"
+        "- {ID: far, URL: 'redis://user:s3cret@127.0.0.1:1/0'}\n"
+    )
+    outcome = mlserve("check", "-c", "c.yaml")
+    assert outcome.code == 0
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("warning: c.yaml:5: connection far (redis://***@127.0.0.1:1/0): ")
+    assert line.endswith("; answers come without it")
+    assert "all good" in outcome.out
+
+
 def test_nothing_is_left_behind(folder: Path, mlserve: Mlserve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run of a pipeline would otherwise leave copies of its models on the disk."""
     temporary = folder / "tmp"
