@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from struct import Struct
 from typing import Final
 
 from mlserve.contracts.memory import Memory
 
-_LENGTH: Final = 4
-_DIGEST: Final = 8
+_START: Final = Struct("<qII")
+"""A recording starts with the hash of the row's entry and the lengths of key and head; key, head and tail follow."""
 
 
 @dataclass(slots=True)
@@ -40,16 +41,13 @@ class Replay:
         value = self._memory.get(self._prefix + request)
         if value is None:
             return None
-        key_start = _DIGEST + _LENGTH
-        key_end = key_start + int.from_bytes(value[_DIGEST:key_start], "little")
-        key = value[key_start:key_end]
-        answer = self._memory.get(key)
-        if answer is None or _digest(answer) != value[:_DIGEST]:
+        digest, key_length, head_length = _START.unpack_from(value)
+        key_end = _START.size + key_length
+        entry = self._memory.use(value[_START.size : key_end])
+        if entry is None or hash(entry[0]) != digest:
             return None
-        entry = self._memory.peek(key)
-        head_start = key_end + _LENGTH
-        head_end = head_start + int.from_bytes(value[key_end:head_start], "little")
-        return Recording(value[head_start:head_end], value[head_end:], entry[1] if entry else 0.0)
+        head_end = key_end + head_length
+        return Recording(value[key_end:head_end], value[head_end:], entry[1])
 
     def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
         """Keep the answer to ``request``, which the entry under ``key`` gave."""
@@ -57,11 +55,6 @@ class Replay:
         if entry is None:
             return
         answer, ttl_s = entry
-        lengths = [len(part).to_bytes(_LENGTH, "little") for part in (key, head)]
-        parts = (_digest(answer), lengths[0], key, lengths[1], head, tail)
-        self._memory.put(self._prefix + request, b"".join(parts), ttl_s)
-
-
-def _digest(answer: bytes) -> bytes:
-    """Tells an entry from the one that replaces it (``no-cache``). Python's own hash: it never leaves the process."""
-    return hash(answer).to_bytes(_DIGEST, "little", signed=True)
+        # Python's own hash tells an entry from the one that replaces it (``no-cache``): it never leaves the process.
+        start = _START.pack(hash(answer), len(key), len(head))
+        self._memory.put(self._prefix + request, b"".join((start, key, head, tail)), ttl_s)

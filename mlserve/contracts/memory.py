@@ -21,6 +21,10 @@ class Memory(Protocol):
         """The value, which now counts as just used; ``None`` if there is none or its life is over."""
         ...
 
+    def use(self, key: bytes) -> tuple[bytes, float] | None:
+        """As :meth:`get`, with the remaining life in seconds."""
+        ...
+
     def peek(self, key: bytes) -> tuple[bytes, float] | None:
         """The value and its remaining life in seconds, without counting as a use; ``None`` if there is none."""
         ...

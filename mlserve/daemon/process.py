@@ -35,6 +35,8 @@ from mlserve.serving.manager import Manager
 from mlserve.transport.access import Guard
 from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
+from mlserve.transport.connection import Connection
+from mlserve.transport.door import Door
 from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.http1 import Http1Limits, Http1Server
 from mlserve.transport.mly.meta import MetaHandler
@@ -73,7 +75,11 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
         )
         admin = Admin(manager, metrics, loaded, guard)
         application = _application(manager, metrics, admin, guard, endpoint)
-        server = Http1Server(application, _limits(endpoint), front=Opening)
+
+        def front(connection: Connection) -> Opening:
+            return Opening(connection, Door(connection, application.at_once))
+
+        server = Http1Server(application, _limits(endpoint), front=front)
         tls = await asyncio.to_thread(tls_context, loaded)
         try:
             await server.start(

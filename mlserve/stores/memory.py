@@ -59,17 +59,23 @@ class MemoryStore:
 
     def get(self, key: bytes) -> bytes | None:
         """The value stored under ``key``, now the most recently used; ``None`` if there is none or its time is up."""
+        used = self.use(key)
+        return None if used is None else used[0]
+
+    def use(self, key: bytes) -> tuple[bytes, float] | None:
+        """As :meth:`get`, with the remaining life in seconds."""
         index = (hash(key) >> _HASH_SHIFT) % self.shards
         shard = self._entries[index]
         entry = shard.pop(key, None)
         if entry is None:
             return None
-        if int.from_bytes(entry[:_EXPIRY], "little") <= self._clock() * 1000:
+        left_s = int.from_bytes(entry[:_EXPIRY], "little") / 1000 - self._clock()
+        if left_s <= 0:
             self._used[index] -= _cost(key, entry)
             self.expired += 1
             return None
         shard[key] = entry
-        return entry[_EXPIRY:]
+        return entry[_EXPIRY:], left_s
 
     def peek(self, key: bytes) -> tuple[bytes, float] | None:
         """Value and remaining life in seconds, without counting as a use; expired entries too (life 0 or below)."""

@@ -20,7 +20,7 @@ _ECHOED: Final = "X-Request-Id"
 
 
 class Application:
-    """The handler of every carrier (HTTP/1.1, later HTTP/2)."""
+    """The handler of every carrier (HTTP/1.1, HTTP/2)."""
 
     def __init__(
         self,
@@ -44,6 +44,24 @@ class Application:
         request_id = request.headers.get(_ECHOED)
         if request_id:
             response = response.with_header(_ECHOED, safe_request_id(request_id))
+        self._log(request, response, request_id)
+        return response
+
+    def at_once(self, request: HttpRequest) -> HttpResponse | None:
+        """The answer to an evaluation that memory holds recorded; ``None`` for any other request: ask by a call.
+
+        For requests of which no header matters.
+        """
+        for protocol in self._protocols:
+            model_id = protocol.match(request.path)
+            if model_id is not None:
+                response = self._predict.at_once(request, protocol, model_id)
+                if response is not None:
+                    self._log(request, response)
+                return response
+        return None
+
+    def _log(self, request: HttpRequest, response: HttpResponse, request_id: str | None = None) -> None:
         if self._access_log.picks():
             self._access_log.write(
                 peer=request.peer,
@@ -54,7 +72,6 @@ class Application:
                 size=len(response.body),
                 request_id=safe_request_id(request_id or ""),
             )
-        return response
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
         for protocol in self._protocols:

@@ -140,9 +140,29 @@ class Connection(asyncio.Protocol):
             self._next()
 
     @property
+    def peer(self) -> str:
+        """The address of the other end, without port."""
+        return self._peer
+
+    @property
     def idle(self) -> bool:
         """True while no byte of a request is unanswered: what a protocol in front may rely on."""
         return self._state is State.IDLE and self._reader.empty
+
+    def free_for(self, size: int) -> bool:
+        """Whether a protocol in front may answer a request of ``size`` bytes: idle, and no limit could refuse it."""
+        return (
+            self._state is State.IDLE
+            and self._reader.empty
+            and size <= self._limits.max_header_bytes
+            and size <= self._limits.max_body_bytes
+            and self._port.in_flight.has_room(size)
+        )
+
+    def answer(self, response: HttpResponse) -> None:
+        """Send a protocol in front's answer to a request that has not come to us, where we were free for it."""
+        last = self._port.draining
+        self._finish(*encode(response, head_only=False, connection="close" if last else ""), last)
 
     def await_rest(self) -> None:
         """A protocol in front holds the beginning of what may be its own: from now on the client has to hurry."""
@@ -223,6 +243,9 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, head: bytes, body: bytes, last: bool) -> None:
         self._reader.next()
+        self._finish(head, body, last)
+
+    def _finish(self, head: bytes, body: bytes, last: bool) -> None:
         self._send(head, body)
         if last:
             self._close()

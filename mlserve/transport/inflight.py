@@ -21,6 +21,10 @@ class InFlightBytes:
         self.held = 0
         """Bytes held now. An answer that is ready is never refused, so this may pass the bound by what was let in."""
 
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` bytes more are within the bound."""
+        return self.held + size <= self._most
+
     def check(self, size: int, own: int = 0) -> None:
         """Raise :class:`~mlserve.errors.Overloaded` if there is no room for ``size`` bytes more.
 

@@ -21,14 +21,16 @@ ALPN: Final = ("h2", "http/1.1")
 class Opening(asyncio.Protocol):
     """Stands before ``connection`` until it is known whether that is the one to serve; see ``Http1Server``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, http1: asyncio.Protocol | None = None) -> None:
+        """``http1`` stands before the connection once it is known to be one of HTTP/1.1."""
         self._connection = connection
+        self._http1 = http1 or connection
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # connection_made comes before all else
         self._seen = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._connection.connection_made(transport)
+        self._http1.connection_made(transport)
         secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         chosen = secured.selected_alpn_protocol() if secured is not None else None
         if transport.is_closing():
@@ -36,7 +38,7 @@ class Opening(asyncio.Protocol):
         if chosen == "h2":
             self._speak_http2()
         elif chosen is not None:
-            self._transport.set_protocol(self._connection)
+            self._transport.set_protocol(self._http1)
 
     def data_received(self, data: bytes) -> None:
         self._seen += data
@@ -45,8 +47,8 @@ class Opening(asyncio.Protocol):
         elif PREFACE.startswith(self._seen):
             self._connection.await_rest()
         else:
-            self._transport.set_protocol(self._connection)
-            self._connection.data_received(self._seen)
+            self._transport.set_protocol(self._http1)
+            self._http1.data_received(self._seen)
 
     def eof_received(self) -> None:
         self._connection.eof_received()

@@ -12,6 +12,7 @@ from mlserve.inference.failure import inference_failed
 from mlserve.observe.access import safe_request_id
 from mlserve.observe.metrics import Metrics
 from mlserve.observe.model_metrics import ModelMetrics
+from mlserve.serving.deployment import Deployment
 from mlserve.serving.manager import Manager
 from mlserve.transport.cache_control import cache_use
 from mlserve.transport.evaluators import Evaluators
@@ -66,6 +67,23 @@ class PredictHandler:
         self._metrics.request(known, protocol.name, response.status, monotonic() - request.received)
         return response
 
+    def at_once(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse | None:
+        """The answer if it is recorded in memory; ``None``, and nothing is counted, if the request has to be called.
+
+        For requests of which no header matters. Raises nothing.
+        """
+        question = _question(request, protocol) if request.method in protocol.methods else None
+        if question is None:
+            return None
+        try:
+            deployment = self._manager.acquire(model_id)  # not entered: nobody else runs before this returns
+        except RequestError:
+            return None
+        response = self._replayed(request, question, protocol, deployment)
+        if response is not None:
+            self._metrics.request(model_id, protocol.name, response.status, monotonic() - request.received)
+        return response
+
     async def _answer(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
         if request.method not in protocol.methods:
             raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
@@ -76,11 +94,8 @@ class PredictHandler:
             metrics = self._model_metrics(model_id)
             plain = timeout is None and cache_control is None and deployment.cache.not_cached is None
             question = _question(request, protocol) if plain else None
-            if question is not None and (recording := deployment.cache.recall(question)):
-                metrics.rows.inc(1)
-                metrics.observe_lookup("memory", "hit", 1)
-                body = Encoded(recording.head, recording.tail).body(_microseconds_since(request.received))
-                return HttpResponse(200, body, protocol.content_type, _cache_header(_hit(recording.ttl_s)))
+            if question is not None and (replayed := self._replayed(request, question, protocol, deployment)):
+                return replayed
             context = Context(
                 deadline=request.received + self._timeout_s(timeout),
                 request_id=safe_request_id(headers.get("X-Request-Id", "")),
@@ -102,6 +117,18 @@ class PredictHandler:
             metrics.non_finite.inc(encoded.non_finite)
         body = encoded.body(_microseconds_since(request.received))
         return HttpResponse(200, body, protocol.content_type, _cache_header(context.cache_status))
+
+    def _replayed(
+        self, request: HttpRequest, question: bytes, protocol: Protocol, deployment: Deployment
+    ) -> HttpResponse | None:
+        """The answer recorded for ``question``, if there is one."""
+        if deployment.cache.not_cached is not None or (recording := deployment.cache.recall(question)) is None:
+            return None
+        metrics = self._model_metrics(deployment.model_id)
+        metrics.rows.inc(1)
+        metrics.observe_lookup("memory", "hit", 1)
+        body = Encoded(recording.head, recording.tail).body(_microseconds_since(request.received))
+        return HttpResponse(200, body, protocol.content_type, _cache_header(_hit(recording.ttl_s)))
 
     def _model_metrics(self, model_id: str) -> ModelMetrics:
         metrics = self._of_model.get(model_id)

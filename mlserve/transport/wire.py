@@ -49,6 +49,7 @@ def _date(second: int) -> str:
     return f"Date: {formatdate(second, usegmt=True)}\r\n\r\n"
 
 
+@lru_cache(maxsize=256)  # names are few, and most values are those of the answer before
 def _line(name: str, value: str) -> str:
     check_name(name)
     return _line_of_value(name, value)

@@ -68,6 +68,21 @@ def test_a_life_ends_on_time() -> None:
     assert (store.expired, store.evictions, store.used_bytes, len(store)) == (1, 0, 0, 0)
 
 
+def test_a_use_tells_what_is_left_and_keeps_the_entry() -> None:
+    """A recorded answer tells its life, and the row that it answers is the last to go."""
+    clock = Clock()
+    store = MemoryStore(SHARD_BYTES, clock=clock)
+    store.put(b"k", b"v", 5.0)
+    store.put(b"l", b"w", 5.0)
+    clock.now += 4.0
+    assert store.use(b"k") == (b"v", pytest.approx(1.0))
+    assert next(store.newest(b"", 1)) == b"k"
+    assert store.use(b"m") is None
+    clock.now += 1.0
+    assert store.use(b"k") is None
+    assert store.expired == 1
+
+
 def test_a_use_does_not_lengthen_a_life() -> None:
     """Else a busy key would be answered for ever."""
     clock = Clock()
