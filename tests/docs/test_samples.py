@@ -142,6 +142,11 @@ class Reader:
             f"{step.block}: $ {step.command}\nsaid\n{actual}\nand not\n{step.expected}"
         )
 
+    def write(self, block: Block) -> None:
+        """Save the file that ``block`` is."""
+        assert block.file is not None
+        (self.folder / block.file).write_text(block.text.replace(DOCUMENTED, self.daemon.url))
+
     def expect_log(self, lines: str) -> None:
         """Each of ``lines`` stands in the daemon's log, whatever the order."""
         for line in steady(lines):
@@ -197,6 +202,9 @@ def shipped(folder: Path) -> Path:
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OWN_CONFIG and any(steps(page))], ids=name_of)
 def test_commands_answer_what_the_page_says(page: Path, beside_examples: Reader) -> None:
     """A reader's first command fails, or answers something else."""
+    for block in blocks(page):
+        if block.file:
+            beside_examples.write(block)
     for step in steps(page):
         beside_examples.follow(step)
     for block in blocks(page):
@@ -231,9 +239,10 @@ def test_yaml_is_a_configuration(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "python"], ids=str)
 def test_python_is_used_by_its_page(block: Block) -> None:
-    """A sample that no configuration names is a sample that nobody has run."""
+    """A sample that no configuration and no command names is a sample that nobody has run."""
     assert block.file is not None
-    assert any(block.file in other.text for other in blocks(block.page) if other.file == "config.yaml")
+    named = [other.text for other in blocks(block.page) if other.file == "config.yaml"]
+    assert any(block.file in text for text in [*named, *(step.command for step in steps(block.page))])
 
 
 def test_probes_ask_routes_that_there_are(beside_examples: Reader) -> None:
