@@ -13,20 +13,25 @@ import numpy as np
 import pytest
 
 from mlserve import assemble as assemble_module
+from mlserve import registry
 from mlserve.assemble import Assembler
 from mlserve.batching.batcher import Batcher
 from mlserve.cache.chain import CacheChain
 from mlserve.cache.datastores import Datastores
 from mlserve.config.schema import BatchConfig, Config
 from mlserve.contracts.batching import BatchState
+from mlserve.contracts.store import StoreOptions
 from mlserve.errors import LoadError, Overloaded
 from mlserve.inference.runner import Runner
 from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
 from mlserve.serving.loader import Assembled, NotByRows, Version
-from mlserve.types import Array, CacheUse, Context, DType, InputField, Interface, Rows, Serving
+from mlserve.stores.memory import MemoryStore
+from mlserve.types import Array, CacheUse, Context, DType, InputField, Interface, Lookups, Rows, Serving
 from tests.support.deployments import as_lists, context, interface, rows
+from tests.support.fake_store import FakeStore
 from tests.support.models import FakeModel, Gate, double, signature
+from tests.support.vocabularies import words
 
 HOT = {"ID": "hot", "Cache": {"SizeMB": 8}}
 
@@ -230,6 +235,110 @@ class TestCaching:
         await statuses(made, 3)
         (explained,) = await made.cache.explain(rows(x=[3]), monotonic() + 1)
         assert 8.5 <= explained["tiers"]["memory"]["ttl_s"] <= 10  # type: ignore[index]
+        await made.close()
+
+
+class TestExternalTiers:
+    @pytest.fixture(autouse=True)
+    def _no_servers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "resolve", lambda kind, name: MemoryStore if name == "memory" else Away)
+
+    @staticmethod
+    def version(face: Interface, link: dict[str, Any], **members: Any) -> Version:
+        tree = {
+            "Models": [{"ID": "m", "URL": "m.onnx", "DataStore": "d"}],
+            "Datastores": [{"ID": "d", "Connection": "c", **members}],
+            "Connections": [{"ID": "c", **link}],
+        }
+        (config,) = Config.model_validate(tree).wanted_models()
+        return Version(config, FakeModel(), face, "0123456789abcdef" * 4, None)
+
+    async def test_a_store_that_is_away_costs_no_answer_and_no_flight(self) -> None:
+        """A version is cached though nothing of its chain is there yet; its connection ends with it."""
+        datastores = Datastores()
+        assembler = Assembler(Metrics(), datastores)
+        made = await assembler(self.version(interface(), {"URL": "redis://h"}))
+        assert made.cache.not_cached is None
+        await datastores.external.tried(5)
+        assert datastores.external.connections[0].down == "away"
+        assert (await statuses(made, 3))[0] == "mlserve; fwd=miss; stored"
+        await made.close()
+        assert datastores.external.connections == []
+
+    async def test_a_model_that_fits_no_record_is_not_cached_by_records_alone(self) -> None:
+        """Headers would say "stored" of answers that nobody keeps; the one warning says why."""
+        datastores = Datastores()
+        face = interface(InputField("x", DType.FLOAT32, (2,)), dict_hash=5)
+        link, members = {"Hostnames": "h"}, {"Namespace": "n", "Dataset": "s"}
+        made = await Assembler(Metrics(), datastores)(self.version(face, link, **members))
+        (warning,) = made.warnings
+        assert warning.startswith("l1 keeps none of its answers")
+        assert made.cache.not_cached == warning
+        await made.close()
+        assert datastores.external.connections == []
+        cached = await Assembler(Metrics(), datastores)(self.version(face, link, Cache={"SizeMB": 1}, **members))
+        assert cached.cache.not_cached is None
+        assert len(cached.warnings) == 1
+        await cached.close()
+
+
+class Away(FakeStore):
+    """Cannot be opened."""
+
+    def __init__(self, options: StoreOptions) -> None:
+        super().__init__()
+        self.down = "away"
+
+
+class TestFolding:
+    @staticmethod
+    async def made(function: Callable[[str], float]) -> Assembled:
+        """A model of ``s`` that says it looks its words up, and answers by ``function``."""
+        known = Lookups("looked up in the table 't'", words("de", "fr"))
+        face = interface(InputField("s", DType.STRING, (), lookups=known))
+        model = FakeModel(
+            lambda inputs: {"y": np.array([function(s) for s in inputs["s"].tolist()], np.float32)},
+            signature({"s": (DType.STRING, (None,))}),
+        )
+        return await assembled(model, face, datastore=HOT)
+
+    @staticmethod
+    async def statuses(made: Assembled, *values: str) -> list[str]:
+        said = []
+        for value in values:
+            asked = context()
+            await made.predict(rows(s=[value]), asked)
+            said.append(asked.cache_status.partition("; ttl")[0])
+        return said
+
+    async def test_unknown_words_share_an_answer(self) -> None:
+        """What the model cannot tell apart is computed once."""
+        made = await self.made(lambda word: float({"de": 1, "fr": 2}.get(word, 0)))
+        assert made.warnings == ()
+        assert await self.statuses(made, "xx", "yy", "de") == [
+            "mlserve; fwd=miss; stored",
+            "memory; hit",
+            "mlserve; fwd=miss; stored",
+        ]
+        await made.close()
+
+    async def test_a_model_that_was_seen_to_tell_unknown_words_apart_is_asked_for_each(self) -> None:
+        """Whatever was proved of it: one caller would get the answer of another. One warning says so."""
+        made = await self.made(lambda word: float(len(word)))
+        (warning,) = made.warnings
+        assert warning == "input 's': values out of its vocabulary get different answers, so each is exact"
+        assert await self.statuses(made, "xx", "yyy", "xx") == [
+            "mlserve; fwd=miss; stored",
+            "mlserve; fwd=miss; stored",
+            "memory; hit",
+        ]
+        assert as_lists(await made.predict(rows(s=["yyy"]), context())) == {"y": [3]}
+        assert made.interface is not None
+        (field,) = made.interface.inputs
+        assert field.lookups is not None
+        assert field.lookups.every is None
+        (explained,) = await made.cache.explain(rows(s=["xx"]), monotonic() + 1)
+        assert explained["key"] == "xx"
         await made.close()
 
 

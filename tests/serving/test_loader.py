@@ -247,6 +247,16 @@ async def test_a_model_that_is_not_made_of_rows_is_served_whole(bench: Bench) ->
     assert await bench.is_clean()
 
 
+async def test_what_the_first_runs_left_of_the_interface_is_shown(bench: Bench) -> None:
+    """Clients and pages would fold, and make keys of, what this version keeps apart."""
+    bench.assembler.refuted = ("x",)
+    deployment = await bench.load()
+    lookups = deployment.interface.by_name["x"].lookups
+    assert lookups is not None
+    assert lookups.reason.startswith("exact: ")
+    await deployment.close(1)
+
+
 async def test_errors_do_not_name_the_folder_of_the_copy(bench: Bench) -> None:
     """It has another name each time: the same failure would look like news, and readers would look in vain."""
     path = bench.folder / "artifact" / "artifact.fake"

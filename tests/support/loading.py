@@ -18,6 +18,7 @@ from mlserve.inference.runner import Runner
 from mlserve.serving import loader as loader_module
 from mlserve.serving.events import Event
 from mlserve.serving.loader import Assembled, Loader, Version
+from mlserve.serving.lookups import without_folding
 from mlserve.serving.parts import Role
 from mlserve.serving.servable import Settings
 from mlserve.sources.source import Source
@@ -80,6 +81,8 @@ class FakeAssembler:
         self.warnings: tuple[str, ...] = ()
         self.view: Callable[[], CacheView] = FakeView
         """Makes the next version's cache."""
+        self.refuted: tuple[str, ...] = ()
+        """Inputs that the first runs find exact."""
         self.before: Action | None = None
         """Called in a thread before anything is assembled."""
 
@@ -91,7 +94,8 @@ class FakeAssembler:
             raise self.failures.pop(0)
         feed = Feed(version.model.signature, version.interface.serving)
         runner = Runner(version.config.id, version.model, feed, threads=1, max_queued_rows=100)
-        return Assembled(runner, runner.close, self.view(), self.warnings)
+        interface = without_folding(version.interface, self.refuted) if self.refuted else None
+        return Assembled(runner, runner.close, self.view(), self.warnings, interface=interface)
 
 
 async def until(condition: Callable[[], bool]) -> None:
