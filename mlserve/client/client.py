@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
@@ -23,7 +24,7 @@ from mlserve.client.remote import Remote
 from mlserve.client.result import LOCAL, Result
 from mlserve.client.tiers import SharedTiers
 from mlserve.client.transport import MakeTransport, Transport
-from mlserve.errors import RemoteError, TimedOut
+from mlserve.errors import RemoteError, TimedOut, UnknownModel
 from mlserve.types import CacheUse
 
 TIMEOUT_S: Final = 10.0
@@ -45,7 +46,7 @@ class AsyncClient:
     Many tasks of one event loop may ask at once. ``timeout_s`` bounds a call, with all its tries. ``cache`` says where
     answers may be looked for first, ``retry_budget`` how many tries again calls may cost their servers (0.2: one for
     five calls, beyond a reserve; ``None``: any number). Each of ``hooks`` is told of each call. ``transport`` is the
-    seam for tests: see :mod:`mlserve.client.testing`.
+    seam for tests: see :mod:`mlserve.client.testing`. ``chance`` gives numbers from 0 to 1.
     """
 
     def __init__(
@@ -118,6 +119,8 @@ class AsyncClient:
         except RemoteError as error:
             told = raised_by_server(error)
             failure = type(told).__name__
+            if isinstance(told, UnknownModel):
+                self._forget(model)
             if told is error:
                 raise
             raise told from error
@@ -156,10 +159,17 @@ class AsyncClient:
             model = self._models[model_id] = Model(model_id, self._remote, self._tiers, self._cache)
         return model
 
+    def _forget(self, model_id: str) -> None:
+        """Names that callers make up must not fill the memory."""
+        model = self._models.get(model_id)
+        if model is not None and model.idle:
+            del self._models[model_id]
+
     def _recalled(self, model_id: str, inputs: dict[str, Any]) -> Result | None:
         """The shortest way: one row that was asked for in these very words."""
         model = self._models.get(model_id)
         version = None if model is None else model.version
+        began = perf_counter() if self._hooks else 0.0
         if model is None or version is None or version.local is None or self._remote.closed:
             return None
         try:
@@ -171,5 +181,5 @@ class AsyncClient:
             return None
         model.found(lambda: body)
         if self._hooks:
-            tell(self._hooks, Call(model_id, 0.0, _LOCAL_ROW))
+            tell(self._hooks, Call(model_id, perf_counter() - began, _LOCAL_ROW))
         return Result(data, version.dict_hash, _LOCAL_ROW)

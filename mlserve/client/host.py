@@ -62,6 +62,7 @@ class Host:
 
     def rest(self, path: str, now: float, seconds: float) -> None:
         """It asked to be left alone with ``path`` for ``seconds``."""
+        self._rests = {its: until for its, until in self._rests.items() if now < until}
         self._rests[path] = now + min(seconds, LONGEST_REST_S)
 
     def answered(self) -> None:

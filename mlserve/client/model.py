@@ -56,6 +56,11 @@ class Model:
         self._heard_at = 0.0
         self._listening: asyncio.Task[None] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is known, and nobody asks."""
+        return self.version is None and self._fetching is None
+
     async def described(self) -> Version:
         """The version described last, fetched if there is none; many may wait for one fetch.
 

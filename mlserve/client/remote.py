@@ -152,12 +152,16 @@ class Remote:
         except BadAnswer:
             raise
         except ClientError as error:
-            if not self.closed:
-                host.failed(error)
+            self._failed(host, error)
             raise
         except asyncio.CancelledError:
-            if clock() >= deadline and not self.closed:
-                host.failed(TimedOut("it did not answer in time"))
+            if clock() >= deadline:
+                self._failed(host, TimedOut("it did not answer in time"))
             raise
         finally:
             host.outstanding -= 1
+
+    def _failed(self, host: Host, error: ClientError) -> None:
+        """Where there is one host alone, there is nothing to choose, so nothing to know."""
+        if len(self.hosts) > 1 and not self.closed:
+            host.failed(error)

@@ -169,8 +169,10 @@ async def test_refusals_are_raised_as_the_server_did(server: FakeServer, client:
     server.failures.append(error)
     with pytest.raises(type(error), match=str(error)):
         await client.eval("m", x=1, s="a")
-    with pytest.raises(UnknownModel, match="there are: m, bare"):
-        await client.eval("other", x=1)
+    for number in range(3):
+        with pytest.raises(UnknownModel, match="there are: m, bare"):
+            await client.eval(f"other{number}", x=1)
+    assert list(client._models) == ["m"], "names that callers make up fill the memory"
 
 
 async def test_overload_is_waited_out(server: FakeServer, client: AsyncClient) -> None:

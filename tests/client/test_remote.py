@@ -227,12 +227,13 @@ def test_all_down_is_told_at_once() -> None:
 
 def test_all_down_a_host_is_asked_all_the_same() -> None:
     """It may have come back since the last probe: the first call after an outage must not fail for that."""
-    hosts = Hosts(a=[Unreachable("a"), "yes"])
+    hosts = Hosts(a=[Unreachable("a"), "yes"], b=[Unreachable("b")])
 
     async def story() -> None:
         remote = hosts.remote()
         with pytest.raises(Unreachable):
             await remote.ask(REQUEST, 10.0)
+        assert [host.up for host in remote.hosts] == [False, False]
         assert (await remote.ask(REQUEST, 10.0)).answer == "yes"
         await remote.close()
 
@@ -297,7 +298,7 @@ def test_a_caller_that_leaves_is_gone_and_counts_for_nothing() -> None:
 
 def test_closed_while_probing_nothing_is_left() -> None:
     async def story() -> None:
-        remote = Hosts(a=[Unreachable("a"), forever]).remote()
+        remote = Hosts(a=[Unreachable("a"), forever], b=[Unreachable("b"), forever]).remote()
         with pytest.raises(Unreachable):
             await remote.ask(REQUEST, 10.0)
         await asyncio.sleep(0.15)
@@ -306,6 +307,15 @@ def test_closed_while_probing_nothing_is_left() -> None:
             await remote.ask(REQUEST, 10.0)
 
     run(story())
+
+
+def test_a_host_that_is_alone_is_not_watched(caplog: pytest.LogCaptureFixture) -> None:
+    """``mlserve eval`` has one, says itself what went wrong, and asks for nothing else."""
+    hosts = Hosts(a=[Unreachable("a")])
+    with pytest.raises(Unreachable):
+        ask(hosts)
+    assert not caplog.records
+    assert not hosts.probed
 
 
 @pytest.mark.parametrize(("urls", "text"), [([], "got none"), (["ftp://a"], "expected http://")])
