@@ -1,4 +1,7 @@
-"""``python -m benchmarks [NAME...]``: all of them, or those named."""
+"""``python -m benchmarks [NAME...]``: all of them, or those named.
+
+``python -m benchmarks peers`` is ``python -m benchmarks.peers``: it fetches packages and takes long, so only by name.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from benchmarks import (
 )
 from benchmarks.figure import Figure, table
 from benchmarks.machine import describe
+from benchmarks.peers.__main__ import main as compare_peers
 from mlserve.errors import MissingPackage
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -47,6 +51,9 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
 
 def main() -> None:
     """Prints the machine, then one table; what runs, and for how long, goes to stderr."""
+    if sys.argv[1:2] == ["peers"]:
+        compare_peers(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure mlserve on this machine.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     names = parser.parse_args().names or list(BENCHMARKS)

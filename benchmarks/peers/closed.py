@@ -1,0 +1,71 @@
+"""As much as a server can answer: connections that ask again as soon as they have their answer (a closed loop, by wrk).
+
+wrk is quick enough that its core waits for the server's. Latencies under such load say little, so none are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.machine import load_core, pin
+from benchmarks.peers.dialect import Request
+
+_SCRIPT: Final = """\
+local asked = {{ {requests} }}
+local turn = 0
+function request()
+  turn = turn % #asked + 1
+  return asked[turn]
+end
+function done(summary)
+  local e = summary.errors
+  print(string.format("answers=%d us=%d faults=%d",
+    summary.requests, summary.duration, e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+_SAID: Final = re.compile(r"answers=(\d+) us=(\d+) faults=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How many answers came in how long, all of them 200."""
+
+    answers: int
+    seconds: float
+
+
+def provide_wrk() -> None:
+    """Have wrk, from the system's packages where we may. Raises :class:`SystemExit` with what to do where not."""
+    if shutil.which("wrk") is None and shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "install", "-qq", "--yes", "wrk"], check=False, stdout=subprocess.DEVNULL)
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk makes the load and is not installed: apt-get install wrk, or brew install wrk")
+
+
+def ask_in_turn(port: int, requests: Sequence[Request], *, connections: int, seconds: int) -> Answered:
+    """All ``requests`` in turn, over and over. Raises :class:`RuntimeError` for an answer that is not 200."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="ascii") as script:
+        script.write(_SCRIPT.format(requests=",\n".join(_quoted(request.wire()) for request in requests)))
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+        with subprocess.Popen(
+            [*command, "-s", script.name, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True
+        ) as process:
+            pin(process.pid, load_core())
+            said, _ = process.communicate(timeout=seconds + 60)
+    found = _SAID.search(said)
+    if found is None or int(found[3]):
+        raise RuntimeError(f"wrk: {said}")
+    return Answered(int(found[1]), int(found[2]) / 1e6)
+
+
+def _quoted(wire: bytes) -> str:
+    """A string of Lua, which takes any byte by its number."""
+    return '"' + "".join(f"\\{byte:03d}" for byte in wire) + '"'
