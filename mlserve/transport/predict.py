@@ -72,14 +72,14 @@ class PredictHandler:
 
         For requests of which no header matters. Raises nothing.
         """
-        question = _question(request, protocol) if request.method in protocol.methods else None
-        if question is None:
-            return None
         try:
             deployment = self._manager.acquire(model_id)  # not entered: nobody else runs before this returns
         except RequestError:
             return None
-        response = self._replayed(request, question, protocol, deployment)
+        if deployment.cache.not_cached is not None or request.method not in protocol.methods:
+            return None
+        question = _question(request, protocol)
+        response = None if question is None else self._replayed(request, question, protocol, deployment)
         if response is not None:
             self._metrics.request(model_id, protocol.name, response.status, monotonic() - request.received)
         return response
@@ -122,7 +122,8 @@ class PredictHandler:
         self, request: HttpRequest, question: bytes, protocol: Protocol, deployment: Deployment
     ) -> HttpResponse | None:
         """The answer recorded for ``question``, if there is one."""
-        if deployment.cache.not_cached is not None or (recording := deployment.cache.recall(question)) is None:
+        recording = deployment.cache.recall(question)
+        if recording is None:
             return None
         metrics = self._model_metrics(deployment.model_id)
         metrics.rows.inc(1)

@@ -134,6 +134,16 @@ async def test_a_model_that_is_gone_or_not_ready_is_not_answered_for() -> None:
     talk.leave()
 
 
+async def test_a_version_that_is_not_cached_is_not_answered_for() -> None:
+    """``CacheVersion`` or a doubt about the model took the cache away; what was recorded before must not speak."""
+    served, talk = await open_door()
+    served.manager.acquire("m").cache.not_cached = "its outputs differ from run to run"
+    await talk.say(GET, POST)
+    assert served.at_once == 0
+    assert bodies(talk) == [b'{"y":3.0}}'] * 2
+    talk.leave()
+
+
 async def test_an_answer_that_memory_dropped_is_computed_again() -> None:
     """``SizeMB`` and lives are the tier's to keep."""
     served, talk = await open_door()
