@@ -13,6 +13,7 @@ from collections.abc import Callable
 from benchmarks import (
     batch,
     cache_memory,
+    client,
     codecs,
     http,
     http2,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "observe": observe.measure,
     "batch": batch.measure,
     "reload": reload.measure,
+    "client": client.measure,
     "tensorflow": tensorflow.measure,
     "warming": warming.measure,
 }

@@ -17,6 +17,8 @@ from mlserve.client.testing import FakeModel, FakeServer
 RUNS = 5
 SECONDS = 0.5
 ROWS = 1_000
+MANY = 10_000
+"""More than are remembered word by word."""
 ROW = {"country": "us", "site": "a.com", "age": 30, "price": 1.23}
 INPUTS = {"price": "float32", "age": "int64", "country": "string", "site": "string"}
 
@@ -29,8 +31,8 @@ async def _measure() -> list[Figure]:
     server = FakeServer({"ctr": FakeModel(_scores, INPUTS, {"score": "float32"}, size_mb=256)})
     async with AsyncClient("http://fake", transport=server.transport) as client:
         same = await _microseconds(lambda _: client.eval("ctr", **ROW))
-        await client.eval("ctr", ROW | {"age": list(range(ROWS))})
-        others = await _microseconds(lambda call: client.eval("ctr", ROW | {"age": call % ROWS}))
+        await client.eval("ctr", ROW | {"age": list(range(MANY))})
+        others = await _microseconds(lambda call: client.eval("ctr", ROW | {"age": call % MANY}))
         partly = await _microseconds(lambda call: client.eval("ctr", ROW | {"age": _ages(call)}))
         wholly = await _microseconds(lambda _: client.eval("ctr", ROW | {"age": list(range(ROWS))}))
     return [

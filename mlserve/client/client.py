@@ -9,6 +9,7 @@ from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
+import numpy as np
 import orjson
 
 from mlserve.client.asking import Asking
@@ -32,6 +33,7 @@ CONNECTIONS: Final = 100
 """To each host; calls beyond wait for one within their time."""
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+_OF_MANY: Final = frozenset((list, tuple, np.ndarray))
 _LOCAL_ROW: Final = MappingProxyType({LOCAL: 1})
 
 
@@ -80,8 +82,9 @@ class AsyncClient:
     async def eval(self, model: str, values: Values | None = None, /, **inputs: Any) -> Result:
         """Ask ``model`` for one row (``country="us", age=30``), or many: columns, of which scalars and lists of one
         stand for all rows, or a list of one mapping per row. See :meth:`ask` for what it raises."""
-        if values is None:
-            result = self._recalled(model, inputs)
+        words = inputs if values is None else values
+        if type(words) is dict and (words is inputs or not inputs):
+            result = self._recalled(model, words)
             if result is not None:
                 return result
         return await self.ask(model, values, constants=inputs)
@@ -166,11 +169,13 @@ class AsyncClient:
             del self._models[model_id]
 
     def _recalled(self, model_id: str, inputs: dict[str, Any]) -> Result | None:
-        """The shortest way: one row that was asked for in these very words."""
+        """The shortest way: one row that was asked for in these very words. Of many, none is remembered so."""
         model = self._models.get(model_id)
         version = None if model is None else model.version
         began = perf_counter() if self._hooks else 0.0
         if model is None or version is None or version.local is None or self._remote.closed:
+            return None
+        if not _OF_MANY.isdisjoint(map(type, inputs.values())):
             return None
         try:
             body = orjson.dumps(inputs, option=_OPTIONS)
