@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.machine import load_core, pin
 from benchmarks.peers.dialect import Request
+from benchmarks.peers.generator import generate_by
 
 _SCRIPT: Final = """\
 local asked = {{ {requests} }}
@@ -54,12 +54,8 @@ def ask_in_turn(port: int, requests: Sequence[Request], *, connections: int, sec
     with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="ascii") as script:
         script.write(_SCRIPT.format(requests=",\n".join(_quoted(request.wire()) for request in requests)))
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-        with subprocess.Popen(
-            [*command, "-s", script.name, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True
-        ) as process:
-            pin(process.pid, load_core())
-            said, _ = process.communicate(timeout=seconds + 60)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script.name]
+        said = generate_by([*command, f"http://127.0.0.1:{port}/"], within_s=seconds + 60)
     found = _SAID.search(said)
     if found is None or int(found[3]):
         raise RuntimeError(f"wrk: {said}")

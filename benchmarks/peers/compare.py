@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from benchmarks.machine import server_core
 from benchmarks.peers.closed import ask_in_turn
@@ -23,11 +27,14 @@ from benchmarks.process import free_port
 _CHECKED_AFTER: Final = 5
 """Requests asked once more after the load: a server may be right until it is busy."""
 
+_FAULTS: Final = (Unavailable, RuntimeError, OSError, HTTPException, subprocess.SubprocessError, psutil.Error)
+"""Of a server that does not start, refuses, hangs or goes away."""
+
 
 def compare(peers: Sequence[Peer], *, rounds: int, seconds: int) -> Results:
     """``seconds`` of each kind of load for each case. What cannot be measured is told on stderr and left out.
 
-    Raises :class:`Unavailable` if that is mlserve itself.
+    Raises what stopped mlserve itself, without which there is nothing to compare.
     """
     results = Results(rounds)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,10 +48,10 @@ def compare(peers: Sequence[Peer], *, rounds: int, seconds: int) -> Results:
                 print(f"round {number} of {rounds}: {peer.name}", file=sys.stderr, flush=True)
                 try:
                     _turn(peer, model, sample, seconds, results)
-                except (Unavailable, RuntimeError) as error:
+                except _FAULTS as error:
                     if peer is MLSERVE:
                         raise
-                    results.absent[peer.name] = str(error)
+                    results.absent[peer.name] = " ".join(str(error).split())
                     print(f"{peer.name}: {error}", file=sys.stderr, flush=True)
     return results
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
@@ -19,8 +18,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from benchmarks.machine import load_core, pin
-from benchmarks.process import ROOT
+from benchmarks.peers.generator import generate_by
 
 CONNECTIONS: Final = 64
 PATIENCE_S: Final = 30.0
@@ -34,11 +32,7 @@ def latencies_us(port: int, requests: Sequence[bytes], *, pace: int, seconds: in
     """One for each request that was due. Raises :class:`RuntimeError` for an answer that is not 200 or never comes."""
     command = [sys.executable, "-m", "benchmarks.peers.paced", str(port), str(pace), str(seconds)]
     head = json.dumps([len(request) for request in requests]).encode() + b"\n"
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        pin(process.pid, load_core())
-        said, _ = process.communicate(head + b"".join(requests), timeout=seconds + PATIENCE_S + 30)
-    if process.returncode != 0:
-        raise RuntimeError(f"the paced load ended with {process.returncode}")
+    said = generate_by(command, stdin=head + b"".join(requests), within_s=seconds + PATIENCE_S + 30)
     taken: list[float] = json.loads(said)
     return taken
 
@@ -71,7 +65,7 @@ class _Connection:
         head = self._buffer[:end].lower()
         if not head.startswith(b"http/1.1 200"):
             raise RuntimeError(f"not a 200: {self._buffer[:300]!r}")
-        missing = end + 4 + int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]) - len(self._buffer)
+        missing = end + 4 + int(head.split(b"\r\ncontent-length:", 1)[1].split(b"\r\n", 1)[0]) - len(self._buffer)
         if missing > 0:
             return None
         if missing < 0:

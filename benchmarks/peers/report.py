@@ -42,7 +42,7 @@ def report(results: Results, peers: Sequence[Peer]) -> str:
     """All that was measured."""
     parts = [_case(case, results.of(case)) for case in CASES]
     parts.append("**The servers**\n\n" + _table(_STARTED, [_start(started) for started in results.starts()]))
-    parts += [f"{name} is missing: it {why}." for name, why in results.absent.items()]
+    parts += [f"{name} is missing: {why}." for name, why in results.absent.items()]
     installed = [f"{peer.name}: {', '.join(peer.requirements)}" for peer in peers if peer.requirements]
     parts.append("Installed for " + "; ".join(installed) + ".")
     return "\n\n".join(parts)

@@ -62,7 +62,7 @@ def test_a_goal_that_was_missed_is_told_so() -> None:
 def test_who_fell_out_is_named_and_not_compared() -> None:
     """Half of a server's rounds beside all of ours would compare different hours."""
     text = report(results(), PEERS)
-    assert "LitServe is missing: it did not start: no such thing." in text
+    assert "LitServe is missing: did not start: no such thing." in text
     assert "| LitServe" not in text
 
 
