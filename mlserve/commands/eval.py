@@ -13,8 +13,8 @@ import orjson
 from rich.console import Console
 
 from mlserve.client.answer import Answer
-from mlserve.client.plain import PlainClient
 from mlserve.client.http import HttpTransport
+from mlserve.client.plain import PlainClient
 from mlserve.client.retry import WORTH_ANOTHER_TRY
 from mlserve.commands.ask import Asker
 from mlserve.commands.given import Given, read_given

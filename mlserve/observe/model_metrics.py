@@ -31,8 +31,8 @@ class ModelMetrics:
     """
 
     __slots__ = (
-        "batch_rows", "cache_seconds", "flights_joined", "infer_seconds", "info", "keys_refused", "load_seconds", "lookups",
-        "model_id", "non_finite", "pending_rows", "queue_seconds", "ready", "reloads", "requests", "rows",
+        "batch_rows", "cache_seconds", "flights_joined", "infer_seconds", "info", "keys_refused", "load_seconds",
+        "lookups", "model_id", "non_finite", "pending_rows", "queue_seconds", "ready", "reloads", "requests", "rows",
     )  # fmt: skip
 
     def __init__(self, model_id: str) -> None:

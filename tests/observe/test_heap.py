@@ -51,7 +51,7 @@ def test_the_process_and_its_caches(stopped: threading.Event) -> None:
     """Under the names of the configuration."""
     report = heap_report({"hot": FakeStats(used_bytes=3 << 20, entries=1234)}, 0, stopped)
     assert re.search(r"hot +3\.0 MiB +1,234 entries", report)
-    assert re.search(r"resident now +\d+\.\d MiB", report) or "does not tell its size" in report
+    assert re.search(r"resident now +[\d,]+\.\d MiB", report) or "does not tell its size" in report
     assert "  none" in heap_report({}, 0, stopped)
     assert "add ?seconds=10" in report
 
