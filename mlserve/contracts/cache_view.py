@@ -33,7 +33,7 @@ class CacheView(Protocol):
     async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
         """For each row, as callers sent it: its key, how each segment came to be, what each tier holds.
 
-        Numbers may be numpy's. External tiers are asked until ``deadline``, which counts as :func:`time.monotonic` does.
+        Numbers may be numpy's. External tiers are asked until ``deadline`` (as :func:`time.monotonic` counts).
         """
         ...
 
