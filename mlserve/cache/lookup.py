@@ -78,7 +78,13 @@ class Lookup:
 
         What another request stored while we waited counts as well.
         """
-        found = [self._taken(held, keys) async for held in self._outer.look_up(keys, rows, places, deadline)]
+        if len(keys) == 1:
+            held = await self._outer.look_up_one(keys[0], rows, deadline)
+            if held is not None:
+                return [self._taken(held, keys)], {0}
+            found = []
+        else:
+            found = [self._taken(held, keys) async for held in self._outer.look_up(keys, rows, places, deadline)]
         taken = {place for part in found for place in part.places}
         left = [place for place in places if place not in taken]
         for part in self._meanwhile(keys, rows, left) if left else ():

@@ -52,6 +52,19 @@ class OuterTiers:
             for held in await self._look_up(batch, silent, deadline):
                 yield held.moved(some)
 
+    async def look_up_one(self, key: bytes, row: Rows, deadline: float) -> Held | None:
+        """As :meth:`look_up` of a single row."""
+        batch = _Batch((key,), row)
+        for depth, tier in enumerate(self._tiers):
+            try:
+                held = await tier.read_one(key, batch.names(tier.layout)[0], deadline)
+            except Unavailable:
+                continue
+            if held is not None:
+                self._promote(depth, batch, held)
+                return held
+        return None
+
     def in_line(self, keys: Sequence[bytes], rows: Rows, places: Sequence[int]) -> list[Held]:
         """What waits to be written of the ``keys`` at ``places``, without a wait. Counts nothing."""
         found: list[Held] = []
