@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MAX_ENTRIES: Final = 20_000
 MAX_BYTES: Final = 16 * 1024 * 1024
 ENTRIES_PER_WRITE: Final = 512
+LINGER_S: Final = 0.01
+"""How long a write waits for others to go with it: a round trip or a transaction costs more than the entries in it."""
 BYTES_PER_WRITE: Final = 2 * 1024 * 1024
 FIRST_REST_S: Final = 0.1
 LONGEST_REST_S: Final = 10.0
@@ -119,6 +121,8 @@ class Writes(Generic[N, V]):
 
     async def _work_off(self) -> None:
         while self._line:
+            if len(self._line) < ENTRIES_PER_WRITE:
+                await asyncio.sleep(LINGER_S)
             await self._ready()
             items = self._next()
             if not items:

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from mlserve.cache import writes
-from mlserve.cache.writes import ENTRIES_PER_WRITE, WriteCounts, Writes
+from mlserve.cache.writes import ENTRIES_PER_WRITE, LINGER_S, WriteCounts, Writes
 from mlserve.contracts.store import StoreFault, StoreRefused
 from tests.support import virtual_time
 from tests.support.fake_store import FakeStore
@@ -49,9 +49,24 @@ def test_what_is_put_together_is_written_together() -> None:
         written.put(b"b", life_s=30)
         await written.writes.flush(1.0)
         assert written.store.writes == [[b"a", b"b"]]
-        assert written.store.lives == {b"a": 60, b"b": 30}
+        assert written.store.lives == pytest.approx({b"a": 60 - LINGER_S, b"b": 30 - LINGER_S})
         assert len(written.took) == 1
         assert written.counts == WriteCounts(written=2)
+        await written.writes.close()
+
+    virtual_time.run(main())
+
+
+def test_a_write_waits_a_moment_for_others() -> None:
+    """Answers come one by one; a transaction for each would cost more than to compute them."""
+
+    async def main() -> None:
+        written = Written()
+        for name in names(5):
+            written.put(name)
+            await asyncio.sleep(LINGER_S / 10)
+        await written.writes.flush(1.0)
+        assert written.store.writes == [names(5)]
         await written.writes.close()
 
     virtual_time.run(main())
