@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Sequence
 
 from benchmarks.machine import describe
@@ -30,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no server {', '.join(unknown)}; there are {', '.join(peer.name for peer in PEERS)}")
     if given.rounds < 1 or given.seconds < 1:
         parser.error("--rounds and --seconds are 1 or more")
+    # By way of an exception, so that the server that runs meanwhile ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     provide_wrk()
     peers = [peer for peer in PEERS if not given.names or peer is MLSERVE or peer.name in given.names]
     machine = f"```text\n{describe()}\n```\n\n{busy()}"

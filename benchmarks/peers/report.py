@@ -33,8 +33,8 @@ def busy() -> str:
     if load < BUSY_LOAD:
         return ""
     return (
-        f"Others used the machine meanwhile (load {load:.1f} before the first round). Go by processor time, and take "
-        "answers a second and latencies for rough.\n\n"
+        f"Others used the machine meanwhile (load {load:.1f} before the first round): "
+        "go by processor time, and take\nanswers a second and latencies for rough.\n\n"
     )
 
 
@@ -44,7 +44,7 @@ def report(results: Results, peers: Sequence[Peer]) -> str:
     parts.append("**The servers**\n\n" + _table(_STARTED, [_start(started) for started in results.starts()]))
     parts += [f"{name} is missing: {why}." for name, why in results.absent.items()]
     installed = [f"{peer.name}: {', '.join(peer.requirements)}" for peer in peers if peer.requirements]
-    parts.append("Installed for " + "; ".join(installed) + ".")
+    parts.append("Installed for " + ";\n".join(installed) + ".")
     return "\n\n".join(parts)
 
 
