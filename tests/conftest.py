@@ -34,8 +34,9 @@ def _never_blocking() -> Iterator[BlockBuster]:
         for function in ("os.stat", "os.listdir", "io.BufferedReader.read", "io.TextIOWrapper.read"):
             blockbuster.functions[function].can_block_in("prometheus_client/process_collector.py", "collect")
         # A plug-in is imported on first use, once in the life of a process and before its first request.
-        for function in ("os.stat", "os.getcwd", "os.listdir", "io.BufferedReader.read"):
+        for function in ("os.stat", "os.getcwd", "os.listdir", "io.BufferedReader.read", "io.TextIOWrapper.read"):
             blockbuster.functions[function].can_block_in("mlserve/registry.py", "resolve")
+            blockbuster.functions[function].can_block_in("mlserve/registry.py", "_entry_points")
         # Tracebacks quote source lines, read once per file; an error with a traceback is rare.
         blockbuster.functions["io.TextIOWrapper.read"].can_block_in("linecache.py", "updatecache")
         # Finalizers of libraries (fsspec's sessions) run wherever the collector happens to find their objects.

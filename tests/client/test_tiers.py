@@ -48,6 +48,10 @@ class Stage:
         """Until the server's writes, which are behind, are there."""
         self.daemon.wait_until(lambda: server.client.dbsize() >= count)
 
+    def holds(self, server: RedisServer, row: str) -> None:
+        """Until the server's write of this row is there."""
+        self.daemon.wait_until(lambda: bool(list(server.client.scan_iter(f"*:{row}"))))
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -83,10 +87,11 @@ async def test_rows_are_found_in_l1_then_in_l2(stage: Stage) -> None:
 async def test_what_l2_had_is_copied_up_if_so_told(stage: Stage) -> None:
     async with stage.client(promote=True) as client:
         await client.eval("m", x=20)
-        await asyncio.to_thread(stage.written, stage.far, 1)
+        await asyncio.to_thread(stage.holds, stage.near, "20.0")
+        await asyncio.to_thread(stage.holds, stage.far, "20.0")
         stage.near.client.flushdb()
         assert dict((await client.eval("m", x=20)).sources) == {"l2": 1}
-        await asyncio.to_thread(stage.written, stage.near, 1)
+        await asyncio.to_thread(stage.holds, stage.near, "20.0")
         assert dict((await client.eval("m", x=20)).sources) == {"l1": 1}
 
 
@@ -94,7 +99,7 @@ async def test_what_a_tier_had_is_kept_here(stage: Stage) -> None:
     """Its next reader need not leave the process; and rows of tier and answer stand in one memory."""
     async with stage.client(local=True) as client:
         await client.eval("m", x=31)
-    await asyncio.to_thread(stage.daemon.wait_until, lambda: bool(list(stage.near.client.scan_iter("*:31.0"))))
+    await asyncio.to_thread(stage.holds, stage.near, "31.0")
     async with stage.client(local=True) as client:
         assert dict((await client.eval("m", x=31)).sources) == {"l1": 1}
         many = await client.eval("m", {"x": [31, 32]})
