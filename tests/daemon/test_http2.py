@@ -241,7 +241,7 @@ def metrics(daemon: Daemon) -> str:
 
 
 def test_slow_readers_do_not_fill_the_memory(folder: Path) -> None:
-    """Ten clients ask for 250 answers of 50 kB each and take none: of 125 MB much less may be held, however busy it is."""
+    """Ten clients ask for 250 answers of 50 kB each and take none: of 125 MB much less may be held."""
     config = folder / "bounded.yaml"
     config.write_text(f"{MODELS}Endpoint: {{MaxInFlightBytes: 5000000, WriteTimeoutMs: 60000}}\n")
     fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/v1/api/model/wide/eval?x=1")]
