@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
+from mlserve import registry
 from mlserve.cache.ending import end
 from mlserve.cache.patience import patient
 from mlserve.cache.writes import WriteCounts
@@ -171,3 +173,18 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
+
+
+async def make_store(options: StoreOptions) -> Store:
+    """The store that the scheme of ``options.url`` names; a :data:`MakeStore`. Raises :class:`LookupError`."""
+    kind = await asyncio.to_thread(registry.resolve, "stores", options.url.partition(":")[0])  # imports its module
+    store: Store = kind(options)
+    return store
+
+
+async def all_tried(connections: Iterable[Connection], timeout_s: float) -> None:
+    """Returns when each of them has been tried, or after ``timeout_s``."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            for connection in connections:
+                await connection.tried.wait()

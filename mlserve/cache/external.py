@@ -7,19 +7,17 @@ share one connection and one tier, so a reload that changes neither keeps both, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from mlserve import registry
-from mlserve.cache.connection import Connection
-from mlserve.cache.tier import Tier
+from mlserve.cache.connection import Connection, all_tried, make_store
+from mlserve.cache.tier import Tier, tier_in
 from mlserve.config.location import resolve_url
 from mlserve.config.redact import redact_url
 from mlserve.config.schema import ConnectionConfig, DatastoreConfig, TierConfig
-from mlserve.contracts.store import RecordStore, Store, StoreOptions, Table
+from mlserve.contracts.store import StoreOptions
 
 L1: Final = "l1"
 L2: Final = "l2"
@@ -48,7 +46,7 @@ class Lease:
 
     async def tried(self, timeout_s: float) -> None:
         """Returns when each of their connections has been tried, or after ``timeout_s``."""
-        await _tried([leased.tier.connection for leased in self.tiers], timeout_s)
+        await all_tried([leased.tier.connection for leased in self.tiers], timeout_s)
 
 
 @dataclass(slots=True)
@@ -100,7 +98,7 @@ class External:
 
     async def tried(self, timeout_s: float) -> None:
         """Returns when every connection in use has been tried, or after ``timeout_s``."""
-        await _tried(self.connections, timeout_s)
+        await all_tried(self.connections, timeout_s)
 
     async def flush(self, timeout_s: float) -> int:
         """Waits until everything in line is written, or ``timeout_s``. Answers how many entries are still in line."""
@@ -111,7 +109,8 @@ class External:
     def _tier(self, key: _TierKey) -> AnyTier:
         held = self._tiers.get(key)
         if held is None:
-            held = self._tiers[key] = _Held(_new_tier(self._connection(key[0]), *key[1:]))
+            link, namespace, dataset, records = key
+            held = self._tiers[key] = _Held(tier_in(self._connection(link), namespace, dataset, records=records))
         held.users += 1
         tier: AnyTier = held.thing
         return tier
@@ -147,13 +146,6 @@ class External:
             await held.thing.close()
 
 
-async def _tried(connections: Iterable[Connection], timeout_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            for connection in connections:
-                await connection.tried.wait()
-
-
 def _tiers_of(store: DatastoreConfig) -> Iterator[tuple[str, TierConfig]]:
     if not store.disabled:
         yield L1, store
@@ -161,26 +153,10 @@ def _tiers_of(store: DatastoreConfig) -> Iterator[tuple[str, TierConfig]]:
             yield L2, store.l2
 
 
-def _new_tier(connection: Connection, namespace: str | None, dataset: str | None, records: bool) -> AnyTier:
-    def entries_of(store: Store) -> Table[bytes, bytes]:
-        return store.entries(namespace, dataset)
-
-    def records_of(store: Store) -> Table[str, Any]:
-        return cast("RecordStore", store).records(namespace, dataset)
-
-    return Tier(connection, records_of if records else entries_of, label=f"connection {connection.id}")
-
-
 def _new_connection(config: ConnectionConfig, base: str) -> Connection:
     given = config.url or f"aerospike://{config.hostnames}:{config.port}"
     url = resolve_url(base, f"{config.scheme}:{given.partition(':')[2]}")
-
-    async def make(options: StoreOptions) -> Store:
-        kind = await asyncio.to_thread(registry.resolve, "stores", config.scheme)
-        store: Store = kind(options)
-        return store
-
-    return Connection(config.id, redact_url(url), make, _options(url, config))
+    return Connection(config.id, redact_url(url), make_store, _options(url, config))
 
 
 def _options(url: str, config: ConnectionConfig) -> StoreOptions:

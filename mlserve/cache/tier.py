@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from mlserve.cache.connection import Connection, reason_of
 from mlserve.cache.reads import Reads
 from mlserve.cache.writes import Took, Writes
-from mlserve.contracts.store import Store, StoreFault, Table
+from mlserve.contracts.store import Record, RecordStore, Store, StoreFault, Table
 
 FLUSH_S: Final = 2.0
 
@@ -111,3 +111,16 @@ class Tier(Generic[N, V]):
                 parallel=store.parallel_reads,
             )
         return self._reads
+
+
+def tier_in(connection: Connection, namespace: str | None, dataset: str | None, *, records: bool) -> Tier[Any, Any]:
+    """The part of ``connection`` with these names: its records of typed bins, or its entries of bytes."""
+
+    def entries_of(store: Store) -> Table[bytes, bytes]:
+        return store.entries(namespace, dataset)
+
+    def records_of(store: Store) -> Table[str, Record]:
+        return cast("RecordStore", store).records(namespace, dataset)
+
+    label = f"connection {connection.id}"
+    return Tier(connection, records_of, label=label) if records else Tier(connection, entries_of, label=label)

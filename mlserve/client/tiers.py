@@ -5,23 +5,22 @@ A tier that is slow, down or wrong costs a bounded wait, then nothing: the serve
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mlserve import registry
-from mlserve.cache.connection import Connection
+from mlserve.cache.connection import Connection, all_tried, make_store
 from mlserve.cache.layout import Layout
 from mlserve.cache.mly import MlyLayout, unfit
 from mlserve.cache.native import NativeLayout
 from mlserve.cache.outer import OuterTiers
-from mlserve.cache.tier import Tier
+from mlserve.cache.tier import Tier, tier_in
 from mlserve.cache.used_tier import TierUse
 from mlserve.client.address import without_secrets
 from mlserve.client.description import Description, TierPlace
 from mlserve.client.options import Cache
-from mlserve.contracts.store import RecordStore, Store, StoreOptions, Table
+from mlserve.contracts.store import StoreOptions
 
 logger = logging.getLogger(__name__)
 
@@ -55,15 +54,7 @@ class SharedTiers:
 
     async def tried(self) -> None:
         """Returns when every connection has been tried once, or after :data:`FIRST_TRY_S`."""
-        waiting = [asyncio.ensure_future(connection.tried.wait()) for connection in self._connections.values()]
-        if not waiting:
-            return
-        try:
-            await asyncio.wait(waiting, timeout=FIRST_TRY_S)
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await all_tried(self._connections.values(), FIRST_TRY_S)
 
     async def close(self) -> None:
         """Ends reads and connections; what was to be copied upward is written if that is quick."""
@@ -83,7 +74,9 @@ class SharedTiers:
         key = (place.connection, place.namespace, place.dataset, place.records)
         tier = self._tiers.get(key)
         if tier is None:
-            tier = self._tiers[key] = _new_tier(self._connection(place.connection), place)
+            tier = self._tiers[key] = tier_in(
+                self._connection(place.connection), place.namespace, place.dataset, records=place.records
+            )
         return tier
 
     def _connection(self, connection_id: str) -> Connection:
@@ -91,7 +84,7 @@ class SharedTiers:
         if found is None:
             url = self._cache.tiers[connection_id]
             shown = urlsplit(without_secrets(url))._replace(query="", fragment="").geturl()
-            found = self._connections[connection_id] = Connection(connection_id, shown, _make, StoreOptions(url))
+            found = self._connections[connection_id] = Connection(connection_id, shown, make_store, StoreOptions(url))
             found.start()
         return found
 
@@ -105,19 +98,3 @@ def _check(connection: str, url: str) -> None:
     usable = [name for name in registry.names("stores") if name not in _OF_A_SERVER]
     if scheme not in usable:
         raise ValueError(f"tier {connection!r}: expected a URL that begins with {', '.join(usable)}; got {scheme!r}")
-
-
-async def _make(options: StoreOptions) -> Store:
-    kind = await asyncio.to_thread(registry.resolve, "stores", options.url.partition(":")[0])
-    store: Store = kind(options)
-    return store
-
-
-def _new_tier(connection: Connection, place: TierPlace) -> Tier[Any, Any]:
-    def entries_of(store: Store) -> Table[bytes, bytes]:
-        return store.entries(place.namespace, place.dataset)
-
-    def records_of(store: Store) -> Table[str, Any]:
-        return cast("RecordStore", store).records(place.namespace, place.dataset)
-
-    return Tier(connection, records_of if place.records else entries_of, label=f"connection {connection.id}")
