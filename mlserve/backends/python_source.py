@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from itertools import count
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from mlserve.backends.faults import brief
 from mlserve.errors import LoadError
+from mlserve.user_code import forget, run_file
 
-_numbers = count(1)
 _DIGEST_LENGTH = 16
 
 
@@ -32,12 +30,12 @@ class Source:
     factory: Callable[[], Any]
     file: Path | None
     digest: str
-    own_module: str | None
+    own_module: ModuleType | None
 
     def forget(self) -> None:
         """Remove the version's own module, so that nothing but its instances holds it."""
         if self.own_module is not None:
-            sys.modules.pop(self.own_module, None)
+            forget(self.own_module)
 
 
 def find_source(target: str | None, artifact: Path | None) -> Source:
@@ -54,11 +52,11 @@ def find_source(target: str | None, artifact: Path | None) -> Source:
         module, file = _import(where)
         return _source(module, name, file, own_module=None)
     file = _locate(where, artifact)
-    module = _execute(file)
+    module = _run(file)
     try:
-        return _source(module, name, file, own_module=module.__name__)
+        return _source(module, name, file, own_module=module)
     except LoadError:
-        del sys.modules[module.__name__]
+        forget(module)
         raise
 
 
@@ -84,22 +82,11 @@ def _locate(where: str, artifact: Path | None) -> Path:
     raise LoadError(f"python target {where}: there is no such file")
 
 
-def _execute(file: Path) -> ModuleType:
-    name = f"mlserve_python_model_{next(_numbers)}"
-    spec = spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise LoadError(f"{file.name} is not a file that Python can import")
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickling look a class's module up there
+def _run(file: Path) -> ModuleType:
     try:
-        # Compiled from the text, not by the loader: its cache of bytecode takes a changed file of equal size and
-        # second for the old one.
-        code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
-        exec(code, module.__dict__)  # noqa: S102 # a model is code
+        return run_file(file)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
         raise LoadError(f"{file.name} cannot be imported: {describe(error, file)}") from error
-    return module
 
 
 def _import(name: str) -> tuple[ModuleType, Path | None]:
@@ -120,7 +107,7 @@ def _import(name: str) -> tuple[ModuleType, Path | None]:
         raise LoadError(f"{name} cannot be imported: {describe(error, file)}") from error
 
 
-def _source(module: ModuleType, name: str, file: Path | None, *, own_module: str | None) -> Source:
+def _source(module: ModuleType, name: str, file: Path | None, *, own_module: ModuleType | None) -> Source:
     factory = getattr(module, name, None)
     if not callable(factory):
         classes = [key for key, value in vars(module).items() if isinstance(value, type) and key[0] != "_"]

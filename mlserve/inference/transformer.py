@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from secrets import token_hex
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +23,7 @@ from mlserve.errors import DeadlineExceeded, LoadError
 from mlserve.inference.failure import inference_failed
 from mlserve.inference.workers import Workers
 from mlserve.types import Array, Context, Interface, Predict, Rows
+from mlserve.user_code import forget, run_file
 from mlserve.values import plain_row
 
 TransformFunction = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
@@ -154,15 +152,6 @@ def _column(values: Sequence[Any]) -> Array:
 
 
 def _module_from(file: Path) -> ModuleType:
-    """A fresh module per version: two versions of one file may serve side by side while the older drains."""
-    name = f"mlserve_transformer_{token_hex(4)}"
-    spec = spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file.name} is not a Python file")
-    module = module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there while it runs
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[name]
+    module = run_file(file)
+    forget(module)  # nobody says when a function is done with; what it needs, it holds
     return module
