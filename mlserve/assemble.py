@@ -11,7 +11,6 @@ loader calls :meth:`Assembler.__call__` once for each version; nothing else know
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -40,6 +39,7 @@ from mlserve.inference.select import selecting
 from mlserve.inference.transformer import load_transformer, transforming
 from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
+from mlserve.processors import processors
 from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.serving.lookups import without_folding
 from mlserve.serving.selftest import sample_rows
@@ -90,7 +90,7 @@ class Assembler:
             metrics.observe_batch(rows)
             admission.observe_run(seconds, rows)
 
-        threads = batch.max_evaluator_concurrency or _processors()
+        threads = batch.max_evaluator_concurrency or (await asyncio.to_thread(processors)).count
         policy = batch_policy(batch, max_runs=threads)
         if interface.serving is not Serving.ROWS or findings.dependent:
             policy = None
@@ -252,11 +252,6 @@ def _other_row(model: LoadedModel, feed: Feed, one: Rows) -> Rows:
 
 def _named(inputs: tuple[str, ...]) -> str:
     return f"input{'s' if len(inputs) > 1 else ''} {', '.join(map(repr, inputs))}"
-
-
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _brief(error: Exception) -> str:

@@ -25,6 +25,7 @@ from mlserve.errors import LoadError, Overloaded
 from mlserve.inference.runner import Runner
 from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
+from mlserve.processors import Processors
 from mlserve.serving.loader import Assembled, NotByRows, Version
 from mlserve.stores.memory import MemoryStore
 from mlserve.types import Array, CacheUse, Context, DType, InputField, Interface, Lookups, Rows, Serving
@@ -559,17 +560,23 @@ async def test_rows_at_the_model_are_shown_until_they_are_done() -> None:
     await made.close()
 
 
-@pytest.mark.parametrize(("ours", "threads"), [({3, 5}, 2), (None, 1)])
-def test_the_number_of_threads_is_that_of_our_processors(
-    monkeypatch: pytest.MonkeyPatch, ours: set[int] | None, threads: int
+@pytest.mark.parametrize(("said", "runs"), [({}, 3), ({"MaxEvaluatorConcurrency": 2}, 2)])
+async def test_as_many_runs_at_once_as_processors_unless_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], runs: int
 ) -> None:
-    """In a container with two of sixty-four, sixty-four threads would only wait for one another."""
-    if ours is None:
-        monkeypatch.delattr("os.sched_getaffinity", raising=False)
-        monkeypatch.setattr("os.cpu_count", lambda: None)
-    else:
-        monkeypatch.setattr("os.sched_getaffinity", lambda pid: ours, raising=False)
-    assert assemble_module._processors() == threads
+    """In a container with two of sixty-four, sixty-four threads would only stop one another."""
+    monkeypatch.setattr(assemble_module, "processors", lambda: Processors(3, "cgroup cpu.max"))
+    with Gate() as gate:
+        model = FakeModel(lambda inputs: gate(inputs) if inputs["x"][0] == 7 else double(inputs))
+        made = await assembled(model, Batch={"BatchWait": -1, **said})
+        model.calls.clear()
+        asked = [asyncio.ensure_future(made.predict(rows(x=[7]), context())) for _ in range(5)]
+        for _ in range(runs):
+            await asyncio.to_thread(gate.wait_for_arrival)
+        assert len(model.calls) == runs
+        gate.open()
+        await asyncio.gather(*asked)
+    await made.close()
 
 
 async def test_how_a_batcher_is_can_be_asked_of_the_version() -> None:

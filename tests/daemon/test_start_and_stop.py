@@ -180,4 +180,5 @@ def test_a_start_is_one_line_per_model_and_a_url_that_answers(config: Path) -> N
         url = daemon.wait_for_log(r"try  curl '(\S+)'")[1]
         with urllib.request.urlopen(url, timeout=10) as response:
             assert orjson.loads(response.read())["status"] == "ok"
-        assert len(daemon.log) == 3, daemon.log
+        assert len(daemon.log) == 4, daemon.log
+        daemon.wait_for_log(r"uses \d+ processors \(\w+")
