@@ -32,14 +32,22 @@ class KeyMaker:
     """Keys for the rows of one interface. Pure; one per deployment."""
 
     def __init__(self, interface: Interface) -> None:
-        self._columns = [(field.name, segments_of(field)) for field in interface.inputs]
+        columns = [(field.name, segments_of(field)) for field in interface.inputs]
+        self._others = [(name, segments) for name, segments in columns if segments is not _numbers]
+        self._numbers = [name for name, segments in columns if segments is _numbers]
+        worked_out = [name for name, _ in self._others] + self._numbers
+        self._order = [worked_out.index(name) for name, _ in columns]
+        """Where each input's segments are, of those as they are worked out."""
 
     def keys(self, rows: Rows) -> list[str]:
         """One key per row. The rows are canonical: what the model would see, rounded and folded."""
-        if not self._columns or not rows.count:
+        if not self._order or not rows.count:
             return [""] * rows.count
-        parts = [segments(rows.columns[name]) for name, segments in self._columns]
-        return list(map("/".join, zip(*parts, strict=True)))
+        columns = rows.columns
+        parts = [segments(columns[name]) for name, segments in self._others]
+        if self._numbers:
+            parts += _numbers_of([columns[name] for name in self._numbers])
+        return list(map("/".join, zip(*[parts[place] for place in self._order], strict=True)))
 
 
 def segments_of(field: InputField) -> Segments:
@@ -80,15 +88,24 @@ def _decimals(digits: int, *, wide: bool) -> Segments:
 
 
 def _numbers(column: Array) -> Sequence[str]:
-    if len(column) == 1 and column.dtype.kind in "iu":
-        return [str(column.item())]
-    raw = orjson.dumps(
-        column if column.flags.c_contiguous else np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY
-    )
-    texts = raw[1:-1].decode().split(",")
+    return _numbers_of([column])[0]
+
+
+def _numbers_of(columns: list[Array]) -> list[list[str]]:
+    """Those of all ``columns`` in one go: for a single row, each go costs more than its text."""
+    try:
+        raw = orjson.dumps(columns, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # one of them is a view into something else
+        whole = [np.ascontiguousarray(column) for column in columns]
+        raw = orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
+    texts = [text.split(",") for text in raw[2:-2].decode().split("],[")]
     if b"n" in raw:  # null: NaN and the infinities have no JSON
-        return [str(value) if text == "null" else text for text, value in zip(texts, column.tolist(), strict=True)]
+        return [list(map(_with_nulls, *pair)) for pair in zip(texts, map(np.ndarray.tolist, columns), strict=True)]
     return texts
+
+
+def _with_nulls(text: str, value: object) -> str:
+    return str(value) if text == "null" else text
 
 
 def _tensors(column: Array) -> Sequence[str]:

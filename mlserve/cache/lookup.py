@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mlserve.cache.merge import Unjoinable
 from mlserve.cache.outer import OuterTiers
@@ -16,8 +15,7 @@ from mlserve.types import Rows
 MEMORY: Final = "memory"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Rows that a tier had, and where they belong; ``ttl_s`` is what is left to live of the first one, if known."""
 
     label: str

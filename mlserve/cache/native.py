@@ -61,8 +61,10 @@ class NativeLayout:
             raise Damaged("the checksum does not fit the entry")
         if key_bytes != len(key) or not value.startswith(key, _KEY):
             raise Damaged("the entry answers another row")
-        ttl_s, age_s = _times(stored_ms, expires_ms, now)
-        return Stored(value[_KEY + key_bytes :], ttl_s, age_s)
+        life_s, age_s = (expires_ms - stored_ms) / 1000, now - stored_ms / 1000
+        if not 0 <= age_s < life_s <= MAX_LIFE_S:
+            age_s = _age_of(life_s, age_s)
+        return Stored(value[_KEY + key_bytes :], life_s - age_s, age_s)
 
     def write(self, key: bytes, payload: bytes, now: float, life_s: float) -> bytes | None:
         """``None`` for an entry of more than ``MAX_VALUE_BYTES``."""
@@ -88,9 +90,8 @@ def _stem(generation: bytes) -> bytes:
     return b"mlserve:%b:" % generation.hex().encode()
 
 
-def _times(stored_ms: int, expires_ms: int, now: float) -> tuple[float, float]:
-    """What is left of a life, and its age, both in seconds."""
-    life_s, age_s = (expires_ms - stored_ms) / 1000, now - stored_ms / 1000
+def _age_of(life_s: float, age_s: float) -> float:
+    """The age that counts, of an entry whose times are not in order. Raises what is wrong with them."""
     if not 0 <= life_s <= MAX_LIFE_S:
         raise Damaged(f"a life of {life_s:.0f} s, expected 0 to {MAX_LIFE_S:.0f}")
     if age_s < 0:
@@ -99,4 +100,4 @@ def _times(stored_ms: int, expires_ms: int, now: float) -> tuple[float, float]:
         age_s = 0.0
     if age_s >= life_s:
         raise Expired(f"its time was up {age_s - life_s:.0f} s ago")
-    return life_s - age_s, age_s
+    return age_s

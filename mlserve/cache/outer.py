@@ -54,14 +54,14 @@ class OuterTiers:
 
     async def look_up_one(self, key: bytes, row: Rows, deadline: float) -> Held | None:
         """As :meth:`look_up` of a single row."""
-        batch = _Batch((key,), row)
         for depth, tier in enumerate(self._tiers):
             try:
-                held = await tier.read_one(key, batch.names(tier.layout)[0], deadline)
+                held = await tier.read_one(key, row, deadline)
             except Unavailable:
                 continue
             if held is not None:
-                self._promote(depth, batch, held)
+                if depth:
+                    self._promote(depth, _Batch((key,), row), held)
                 return held
         return None
 

@@ -22,14 +22,15 @@ import numpy as np
 import orjson
 
 from mlserve.cache.merge import merged
-from mlserve.cache.plain import pack_plain, unpack_plain
+from mlserve.cache.plain import pack_all, unpack_all, unpack_plain
 from mlserve.types import Array, DType, Rows, Shape
 
 VERSION: Final = 1
 MAX_EMPTY_DIM: Final = 2**16
 """The largest other dimension of a row that has no elements: its bytes do not bound what a reader would print."""
 
-_PREFIX: Final = 3
+_START: Final = Struct("<BH")
+_PREFIX: Final = _START.size
 _LENGTH: Final = Struct("<I")
 _ALIGNMENT: Final = 16
 
@@ -84,9 +85,11 @@ def decode(payloads: Sequence[bytes]) -> Rows:
     """
     try:
         layout = _read_layout(payloads[0])
-        if len(payloads) == 1 or all(payload.startswith(layout.prefix) for payload in payloads):
+        if len(payloads) == 1:
+            return _decode_one(layout, payloads[0])
+        if {payload[: len(layout.prefix)] for payload in payloads} == {layout.prefix}:
             return _decode(layout, payloads)
-        parts = [(_decode(_read_layout(payload), [payload]), (place,)) for place, payload in enumerate(payloads)]
+        parts = [(_decode_one(_read_layout(payload), payload), (place,)) for place, payload in enumerate(payloads)]
     except NotDecodable:
         raise
     except Exception as error:  # bytes from outside can be wrong in any way
@@ -97,23 +100,31 @@ def decode(payloads: Sequence[bytes]) -> Rows:
 def _encode(rows: Rows) -> list[bytes]:
     described = [(name, _type_of(column), column.shape[1:]) for name, column in rows.columns.items()]
     layout = _layout_of(tuple(described))
-    table = np.zeros(rows.count, layout.fixed)
-    for column in layout.sized:
-        table[column.member] = rows.columns[column.name]
-    size, raw = layout.fixed.itemsize, table.tobytes()
-    heads = [layout.prefix + raw[start : start + size] for start in range(0, rows.count * size, size or 1)]
-    heads = heads or [layout.prefix] * rows.count
+    heads = _heads(layout, rows)
     if not layout.variable:
         return heads
     texts = [_packed(column, rows.columns[column.name]) for column in layout.variable]
-    return [head + b"".join(row) for head, row in zip(heads, zip(*texts, strict=True), strict=True)]
+    return list(map(b"".join, zip(heads, *texts, strict=True)))
+
+
+def _heads(layout: _Layout, rows: Rows) -> list[bytes]:
+    """Each payload up to the end of its fixed part."""
+    size = layout.fixed.itemsize
+    if not size:
+        return [layout.prefix] * rows.count
+    table = np.zeros(rows.count, layout.fixed)
+    for column in layout.sized:
+        table[column.member] = rows.columns[column.name]
+    raw = table.tobytes()
+    return [layout.prefix + raw[start : start + size] for start in range(0, rows.count * size, size)]
 
 
 def _type_of(column: Array) -> Any:
     """Its dtype, which is quick to compare; of objects, whether they are all strings."""
-    if column.dtype != object:
-        return DType.STRING if column.dtype.kind == "U" else column.dtype
-    return DType.STRING if all(type(value) is str for value in column.ravel().tolist()) else DType.JSON
+    kind = column.dtype.kind
+    if kind != "O":
+        return DType.STRING if kind == "U" else column.dtype
+    return DType.STRING if set(map(type, column.ravel().tolist())) <= {str} else DType.JSON
 
 
 @lru_cache(maxsize=256)
@@ -122,13 +133,14 @@ def _layout_of(described: tuple[tuple[str, Any, Shape], ...]) -> _Layout:
     head += b" " * (-(_PREFIX + len(head)) % _ALIGNMENT)
     if len(head) >= 2**16:
         raise NotEncodable("the names and shapes of the outputs are too long")
-    return _parse(bytes([VERSION]) + len(head).to_bytes(2, "little") + head)
+    return _parse(_START.pack(VERSION, len(head)) + head)
 
 
 def _read_layout(payload: bytes) -> _Layout:
-    if payload[:1] != bytes([VERSION]):
-        raise NotDecodable(f"version {payload[:1]!r}, expected {VERSION}")
-    return _parse(payload[: _PREFIX + int.from_bytes(payload[1:_PREFIX], "little")])
+    version, head_bytes = _START.unpack_from(payload)
+    if version != VERSION:
+        raise NotDecodable(f"version {version}, expected {VERSION}")
+    return _parse(payload[: _PREFIX + head_bytes])
 
 
 @lru_cache(maxsize=256)
@@ -164,39 +176,72 @@ def _decode(layout: _Layout, payloads: Sequence[bytes]) -> Rows:
     end = start + layout.fixed.itemsize
     columns: dict[str, Array] = dict.fromkeys(layout.names, _NOTHING)
     if layout.sized:
-        raw = payloads[0][start:end] if count == 1 else b"".join([payload[start:end] for payload in payloads])
-        table = np.frombuffer(raw, layout.fixed, count) if layout.fixed.itemsize else np.empty(count, layout.fixed)
-        for column in layout.sized:
-            columns[column.name] = np.ascontiguousarray(table[column.member])
+        _fill_sized(columns, layout, b"".join([payload[start:end] for payload in payloads]), count)
     ends = [end] * count
     for column in layout.variable:
         columns[column.name], ends = _unpacked(column, payloads, ends)
     if ends != sizes:
-        raise NotDecodable("cut short, or bytes left over")
+        raise NotDecodable(_MISFIT)
     return Rows(columns, count)
 
 
+def _decode_one(layout: _Layout, payload: bytes) -> Rows:
+    """As :func:`_decode` of a single payload, which most requests come to, without lists around each step."""
+    if len(payload) < layout.least:
+        raise NotDecodable("cut short")
+    start = len(layout.prefix)
+    end = start + layout.fixed.itemsize
+    columns: dict[str, Array] = dict.fromkeys(layout.names, _NOTHING)
+    if layout.sized:
+        _fill_sized(columns, layout, payload[start:end], 1)
+    for column in layout.variable:
+        if column.shape:
+            columns[column.name], (end,) = _unpacked(column, [payload], [end])
+        else:
+            start = end + _LENGTH.size
+            end = start + _LENGTH.unpack_from(payload, end)[0]
+            columns[column.name] = array = np.empty(1, object)
+            array[0] = _UNPACK_ONE[column.dtype](payload[start:end])
+    if end != len(payload):
+        raise NotDecodable(_MISFIT)
+    return Rows(columns, 1)
+
+
+def _fill_sized(columns: dict[str, Array], layout: _Layout, raw: bytes, count: int) -> None:
+    table = np.frombuffer(raw, layout.fixed, count) if layout.fixed.itemsize else np.empty(count, layout.fixed)
+    for column in layout.sized:
+        columns[column.name] = np.ascontiguousarray(table[column.member])
+
+
 _NOTHING: Final[Array] = np.empty(0)
+_MISFIT: Final = "cut short, or bytes left over"
 
 
-def _pack_text(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _pack_texts(texts: Sequence[str]) -> list[bytes]:
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def _unpack_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
+def _unpack_texts(packed: Sequence[bytes]) -> list[str]:
+    return [data.decode("utf-8", "surrogatepass") for data in packed]
+
+
 _VARIABLE: Final = (DType.STRING, DType.JSON)
-_PACK: Final[Mapping[DType, Callable[[Any], bytes]]] = {DType.STRING: _pack_text, DType.JSON: pack_plain}
-_UNPACK: Final[Mapping[DType, Callable[[bytes], Any]]] = {DType.STRING: _unpack_text, DType.JSON: unpack_plain}
+_PACK: Final[Mapping[DType, Callable[[list[Any]], list[bytes]]]] = {DType.STRING: _pack_texts, DType.JSON: pack_all}
+_UNPACK: Final[Mapping[DType, Callable[[list[bytes]], list[Any]]]] = {
+    DType.STRING: _unpack_texts,
+    DType.JSON: unpack_all,
+}
+_UNPACK_ONE: Final[Mapping[DType, Callable[[bytes], Any]]] = {DType.STRING: _unpack_text, DType.JSON: unpack_plain}
 
 
 def _packed(column: _Column, values: Array) -> list[bytes]:
     """The variable part of each row for one column."""
-    pack = _PACK[column.dtype]
-    packed = [pack(value) for value in values.ravel().tolist()]
-    texts = [len(data).to_bytes(4, "little") + data for data in packed]
+    length = _LENGTH.pack
+    texts = [length(len(data)) + data for data in _PACK[column.dtype](values.ravel().tolist())]
     size = column.elements
     if size == 1:
         return texts
@@ -207,15 +252,15 @@ def _packed(column: _Column, values: Array) -> list[bytes]:
 
 def _unpacked(column: _Column, payloads: Sequence[bytes], starts: Sequence[int]) -> tuple[Array, list[int]]:
     """The column whose part of each payload begins at ``starts``, and where it ends: perhaps beyond the payload."""
-    unpack, length_at, elements = _UNPACK[column.dtype], _LENGTH.unpack_from, column.elements
-    values: list[Any] = []
+    packed: list[bytes] = []
     ends = []
+    length_at, elements = _LENGTH.unpack_from, range(column.elements)
     for payload, start in zip(payloads, starts, strict=True):
         at = start
-        for _ in range(elements):
-            (size,) = length_at(payload, at)
-            at += _LENGTH.size + size
-            values.append(unpack(payload[at - size : at]))
+        for _ in elements:
+            begin = at + 4
+            at = begin + length_at(payload, at)[0]
+            packed.append(payload[begin:at])
         ends.append(at)
-    array = np.fromiter(values, object, len(values))
+    array = np.fromiter(_UNPACK[column.dtype](packed), object, len(packed))
     return (array.reshape(len(payloads), *column.shape) if column.shape else array), ends

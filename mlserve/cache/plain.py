@@ -7,7 +7,7 @@ behind a zero byte, which no JSON begins with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import Struct, pack
 from typing import Any, Final
 
@@ -34,10 +34,28 @@ def pack_plain(value: Any) -> bytes:
     return b"".join(parts)
 
 
+def pack_all(values: Sequence[Any]) -> list[bytes]:
+    """As :func:`pack_plain` of each, in half of the time where JSON carries them all."""
+    try:
+        texts = list(map(orjson.dumps, values))
+        if orjson.loads(b"[%b]" % b",".join(texts)) == values:
+            return texts
+    except (TypeError, ValueError):
+        pass
+    return list(map(pack_plain, values))
+
+
 def unpack_plain(data: bytes) -> Any:
     """Raises any exception for what :func:`pack_plain` did not write."""
-    if data[:1] != _TAGGED:
-        return orjson.loads(data)
+    return orjson.loads(data) if data[:1] != _TAGGED else _untagged(data)
+
+
+def unpack_all(packed: Sequence[bytes]) -> list[Any]:
+    """As :func:`unpack_plain` of each. Each is read alone: what follows from one must not hang on its neighbours."""
+    return [orjson.loads(data) if data[:1] != _TAGGED else _untagged(data) for data in packed]
+
+
+def _untagged(data: bytes) -> Any:
     reader = _Reader(data)
     value = reader.value()
     if reader.at != len(data):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -45,17 +45,9 @@ class Tier(Generic[N, V]):
         self._table: Table[N, V] | None = None
         self._reads: Reads[N, V] | None = None
 
-    async def get_many(self, names: Sequence[N], wait_s: float) -> Sequence[V | None]:
+    def get_many(self, names: Sequence[N], wait_s: float) -> Awaitable[Sequence[V | None]]:
         """What is under ``names``, in line for writing or written. Raises :class:`TierDown` and :class:`TierFailed`."""
-        if not self.writes:
-            return await self._read(names, wait_s)
-        values = [self.writes.get(name) for name in names]
-        missing = [place for place, value in enumerate(values) if value is None]
-        if missing:
-            read = await self._read([names[place] for place in missing], wait_s)
-            for place, value in zip(missing, read, strict=True):
-                values[place] = value
-        return values
+        return self._read_beside_line(names, wait_s) if self.writes else self._read(names, wait_s)
 
     def put(self, name: N, value: V, life_s: float, size: int, took: Took) -> None:
         """In the background. See :meth:`Writes.put`."""
@@ -69,13 +61,23 @@ class Tier(Generic[N, V]):
             closing.push_async_callback(self.writes.close)
             await self.writes.flush(FLUSH_S if self.connection.down is None else 0.0)
 
+    async def _read_beside_line(self, names: Sequence[N], wait_s: float) -> Sequence[V | None]:
+        values = list(map(self.writes.get, names))
+        missing = [place for place, value in enumerate(values) if value is None]
+        if missing:
+            read = await self._read([names[place] for place in missing], wait_s)
+            for place, value in zip(missing, read, strict=True):
+                values[place] = value
+        return values
+
     async def _read(self, names: Sequence[N], wait_s: float) -> Sequence[V | None]:
-        connection, store = self.connection, self.connection.store
+        connection = self.connection
+        store = connection.store
         if connection.down is not None or store is None:
             raise TierDown(connection.down)
         try:
             if not store.at_once:
-                return await self._joined(store).get(names, wait_s)
+                return await (self._reads or self._joined(store)).get(names, wait_s)
             values = await self._fetch(names)
         except Exception as error:  # whatever a store raises, it costs no answer; the connection tells of it
             if store.at_once:
@@ -85,31 +87,29 @@ class Tier(Generic[N, V]):
         return values
 
     async def _fetch(self, names: Sequence[N]) -> Sequence[V | None]:
-        values = await self._opened().get_many(names)
+        values = await (self._table or self._opened()).get_many(names)
         if len(values) != len(names):
             raise StoreFault(f"the store answered {len(values)} values for {len(names)} names")
         return values
 
     async def _write(self, items: Sequence[tuple[N, V, float]]) -> None:
-        await self._opened().put_many(items)
+        await (self._table or self._opened()).put_many(items)
 
     def _opened(self) -> Table[N, V]:
         """Raises what ``table_of`` raises: the store may have no such part."""
-        if self._table is None:
-            if self.connection.store is None:
-                raise StoreFault("not connected yet")
-            self._table = self._table_of(self.connection.store)
+        if self.connection.store is None:
+            raise StoreFault("not connected yet")
+        self._table = self._table_of(self.connection.store)
         return self._table
 
     def _joined(self, store: Store) -> Reads[N, V]:
-        if self._reads is None:
-            self._reads = Reads(
-                self._fetch,
-                self.connection,
-                label=self._label,
-                timeout_s=self.connection.options.read_timeout_s,
-                parallel=store.parallel_reads,
-            )
+        self._reads = Reads(
+            self._fetch,
+            self.connection,
+            label=self._label,
+            timeout_s=self.connection.options.read_timeout_s,
+            parallel=store.parallel_reads,
+        )
         return self._reads
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from mlserve.cache.layout import Damaged, Expired, Layout, Stale, Stored
@@ -106,13 +105,15 @@ class UsedTier:
             return await self._read_named(keys, names, deadline) if asked else None
         return self._opened(keys, await self._values(asked, deadline))
 
-    async def read_one(self, key: bytes, name: Any | None, deadline: float) -> Held | None:
+    async def read_one(self, key: bytes, row: Rows, deadline: float) -> Held | None:
         """As :meth:`read` of a single row, which most requests have, with less than half of the steps."""
-        if name is None or not self.layout.readable:
+        layout = self.layout
+        (name,) = layout.names((key,), row)
+        if name is None or not layout.readable:
             self.skipped(1)
             return None
         (value,) = await self._values((name,), deadline)
-        stored, result = _read(self.layout, key, value, self._clock())
+        stored, result = _read(layout, key, value, self._clock())
         rows = None
         if stored is not None:
             try:
@@ -163,9 +164,9 @@ class UsedTier:
         return None if held is None else held.moved(places)
 
     async def _values(self, names: Sequence[Any], deadline: float) -> Sequence[Any]:
-        start = perf_counter()
+        start = self._since()
         try:
-            values = await self._tier.get_many(names, (deadline - self._since()) * SHARE)
+            values = await self._tier.get_many(names, (deadline - start) * SHARE)
         except TierDown as error:
             self.skipped(len(names))
             raise Unavailable from error
@@ -173,7 +174,7 @@ class UsedTier:
             logger.debug("%s: %s", self.label, error)
             self._observe(self.label, "error", len(names))
             raise Unavailable from error
-        self._observe_seconds(self.label, "get", perf_counter() - start)
+        self._observe_seconds(self.label, "get", self._since() - start)
         return values
 
     def _opened(self, keys: Sequence[bytes], values: Sequence[Any]) -> Held | None:

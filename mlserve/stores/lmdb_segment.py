@@ -115,13 +115,13 @@ class Segment:
         missing = []
         try:
             with self._env.begin(buffers=True) as txn:
-                get = txn.get
+                get, end_of = txn.get, _END.unpack_from
                 for place in places:
                     entry = get(names[place])
                     if entry is None:
                         missing.append(place)
-                    else:
-                        values[place] = _value(entry, now_ms)
+                    elif _END_BYTES <= len(entry) <= _LONGEST and end_of(entry)[0] > now_ms:
+                        values[place] = entry[_END_BYTES:].tobytes()
         except _DAMAGE as error:
             self._note_damage(error)
             return [place for place in places if values[place] is None]
@@ -137,10 +137,11 @@ class Segment:
             with self._env.begin(buffers=True) as txn:
                 for name in names:
                     entry = txn.get(name)
-                    value = None if entry is None else _value(entry, now_ms)
-                    if entry is not None and value is not None and size <= limit_bytes:
-                        found.append((name, value, *_END.unpack_from(entry)))
-                        size += len(value)
+                    if entry is not None and _END_BYTES <= len(entry) <= _LONGEST and size <= limit_bytes:
+                        (end_ms,) = _END.unpack_from(entry)
+                        if end_ms > now_ms:
+                            found.append((name, entry[_END_BYTES:].tobytes(), end_ms))
+                            size += len(entry)
         except _DAMAGE as error:
             self._note_damage(error)
         except lmdb.Error as error:
@@ -202,9 +203,3 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         logger.warning("%s cannot be removed (%s): it takes room for nothing", folder, error.strerror)
-
-
-def _value(entry: memoryview, now_ms: int) -> bytes | None:
-    if not _END_BYTES <= len(entry) <= _LONGEST or _END.unpack_from(entry)[0] <= now_ms:
-        return None
-    return entry[_END_BYTES:].tobytes()

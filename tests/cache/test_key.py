@@ -268,3 +268,27 @@ def test_views_are_read_as_they_look() -> None:
     base = np.arange(12, dtype=np.int32).reshape(6, 2)
     assert keys([InputField("x", DType.INT32, ())], x=base[::2, 1]) == ["1", "5", "9"]
     assert keys([InputField("x", DType.INT32, (3,))], x=base.T[:, ::2]) == ["[3][0,4,8]", "[3][1,5,9]"]
+
+
+@given(st.data())
+def test_inputs_that_are_worked_out_together_stand_in_their_own_order(data: st.DataObject) -> None:
+    """Numbers are turned into text in one go; two rows would share a key if any of them came to another's place."""
+    count = data.draw(st.integers(1, 3))
+    kinds = data.draw(st.lists(st.sampled_from([DType.FLOAT32, DType.INT64, DType.STRING]), min_size=1, max_size=5))
+    fields = [InputField(f"x{place}", dtype, ()) for place, dtype in enumerate(kinds)]
+    values = {
+        DType.FLOAT32: st.floats(width=32).map(np.float32),
+        DType.INT64: st.integers(-(2**63), 2**63 - 1),
+        DType.STRING: TEXTS,
+    }
+    drawn = [data.draw(st.lists(values[dtype], min_size=count, max_size=count)) for dtype in kinds]
+    columns = {field.name: np.array(one, field.dtype.numpy) for field, one in zip(fields, drawn, strict=True)}
+    alone = [keys([field], **{field.name: columns[field.name]}) for field in fields]
+    assert keys(fields, **columns) == ["/".join(parts) for parts in zip(*alone, strict=True)]
+
+
+def test_numbers_of_a_view_into_something_else() -> None:
+    """A column of a transposed table is not laid out as its text is read."""
+    columns = np.arange(6.0).reshape(3, 2)
+    fields = [InputField(name, DType.FLOAT64, ()) for name in "ab"]
+    assert keys(fields, a=columns[:, 0], b=columns[:, 1]) == ["0.0/1.0", "2.0/3.0", "4.0/5.0"]

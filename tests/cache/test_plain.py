@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlserve.cache.plain import pack_plain, unpack_plain
+from mlserve.cache.plain import pack_all, pack_plain, unpack_all, unpack_plain
 
 LEAVES = (
     st.none()
@@ -52,6 +53,21 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray):
         return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
     return bool(one == other)
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_many_are_packed_as_each_alone(values: list[Any]) -> None:
+    """Or what stands in an entry would hang on the rows that were computed beside it."""
+    packed = pack_all(values)
+    assert packed == list(map(pack_plain, values))
+    assert all(map(same, unpack_all(packed), values))
+
+
+@pytest.mark.parametrize("packed", [[b"1,2", b"[3", b"4]"], [b"1", b"", b"2"], [b"1 2", b""]])
+def test_no_value_takes_from_its_neighbours(packed: list[bytes]) -> None:
+    """One poisoned entry would change the answers to other rows of the same request."""
+    with pytest.raises(orjson.JSONDecodeError):
+        unpack_all(packed)
 
 
 @given(VALUES)
