@@ -20,6 +20,7 @@ from benchmarks import (
     memory,
     observe,
     reload,
+    runs,
     start,
     tensorflow,
     tier_keys,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "batch": batch.measure,
     "reload": reload.measure,
     "client": client.measure,
+    "runs": runs.measure,
     "tensorflow": tensorflow.measure,
     "warming": warming.measure,
 }

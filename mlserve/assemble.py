@@ -32,6 +32,7 @@ from mlserve.contracts.backend import LoadedModel
 from mlserve.inference.canonical import canonical
 from mlserve.inference.feed import Feed, Misaligned
 from mlserve.inference.independence import dependence, unlike
+from mlserve.inference.on_loop import OnLoop
 from mlserve.inference.probe import measure_inline_rows, run
 from mlserve.inference.refutation import folding_faults
 from mlserve.inference.runner import Runner
@@ -101,7 +102,7 @@ class Assembler:
             threads=threads,
             # Behind a batcher no rows wait here, and those that run are not to count as waiting.
             max_queued_rows=policy.max_runs * policy.max_rows if policy else max_queued_rows(batch),
-            inline_rows=findings.inline_rows,
+            on_loop=OnLoop(config.id, findings.inline_rows, on_left=metrics.observe_left_loop),
             observe=observe,
             on_pending=metrics.pending_rows.inc,
         )

@@ -9,6 +9,7 @@ from mlserve.contracts.backend import LoadedModel
 from mlserve.errors import BadRequest, NotReady
 from mlserve.inference.failure import inference_failed
 from mlserve.inference.feed import Feed
+from mlserve.inference.on_loop import OnLoop
 from mlserve.inference.workers import Workers
 from mlserve.types import Context, Rows
 
@@ -19,8 +20,8 @@ Observe = Callable[[float, int], None]
 class Runner:
     """Runs one loaded model. Owns its threads; the deployment closes it after its last caller left.
 
-    ``inline_rows`` is the largest request, in rows, that may run on the loop itself: the loader measures it, and 0
-    keeps the loop free of this model. ``max_queued_rows`` bounds what the threads have before them.
+    ``on_loop`` says which requests may run on the loop itself; none if it is left out. ``max_queued_rows`` bounds what
+    the threads have before them.
     """
 
     def __init__(
@@ -31,11 +32,11 @@ class Runner:
         *,
         threads: int,
         max_queued_rows: int,
-        inline_rows: int = 0,
+        on_loop: OnLoop | None = None,
         observe: Observe = lambda seconds, rows: None,
         on_pending: Callable[[int], None] = lambda change: None,
     ) -> None:
-        self.inline_rows = inline_rows
+        self._on_loop = on_loop or OnLoop(model_id, 0)
         self._model_id = model_id
         self._model = model
         self._feed = feed
@@ -49,11 +50,15 @@ class Runner:
 
     async def __call__(self, rows: Rows, context: Context) -> Rows:
         """Raises as :meth:`Workers.run`, ``InferenceFailed`` if the model fails, and the model's own ``BadRequest``."""
-        if rows.count > self.inline_rows or self._workers.pending_rows:
+        if self._workers.pending_rows or not self._on_loop.takes(rows.count):
             return await self._workers.run(lambda: self._run(rows, context), rows.count, context.deadline)
         if self._workers.closed:
             raise NotReady(f"{self._model_id} is closing")
-        return self._run(rows, context)
+        start = perf_counter()
+        try:
+            return self._run(rows, context)
+        finally:
+            self._on_loop.ran(perf_counter() - start, rows.count)
 
     def _run(self, rows: Rows, context: Context) -> Rows:
         context.begun = True

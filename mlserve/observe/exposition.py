@@ -151,6 +151,12 @@ def _runs(models: Iterable[ModelMetrics]) -> Iterator[Metric]:
     yield histogram("mlserve_queue_seconds", "What requests waited for a run.", lambda model: model.queue_seconds)
     yield histogram("mlserve_infer_seconds", "One run of the model.", lambda model: model.infer_seconds)
     yield histogram("mlserve_batch_rows", "Rows of one run.", lambda model: model.batch_rows)
+    yield _counter(
+        "mlserve_left_loop",
+        "Times that runs left the event loop for threads, being too slow for it.",
+        ["model"],
+        (([model.model_id], model.left_loop.value) for model in models),
+    )
     yield histogram("mlserve_load_seconds", "Loading and proving a version.", lambda model: model.load_seconds)
 
 

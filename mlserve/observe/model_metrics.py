@@ -31,8 +31,9 @@ class ModelMetrics:
     """
 
     __slots__ = (
-        "batch_rows", "cache_seconds", "flights_joined", "infer_seconds", "info", "keys_refused", "load_seconds",
-        "lookups", "model_id", "non_finite", "pending_rows", "queue_seconds", "ready", "reloads", "requests", "rows",
+        "batch_rows", "cache_seconds", "flights_joined", "infer_seconds", "info", "keys_refused", "left_loop",
+        "load_seconds", "lookups", "model_id", "non_finite", "pending_rows", "queue_seconds", "ready", "reloads",
+        "requests", "rows",
     )  # fmt: skip
 
     def __init__(self, model_id: str) -> None:
@@ -46,6 +47,7 @@ class ModelMetrics:
         self.infer_seconds = SharedHistogram(INFER_BUCKETS)
         self.batch_rows = SharedHistogram(ROWS_BUCKETS)
         self.queue_seconds = Histogram(QUEUE_BUCKETS)
+        self.left_loop = Counter()
         self.lookups: Tally[tuple[str, str]] = Tally()
         self.cache_seconds: dict[tuple[str, str], Histogram] = {}
         self.reloads: Tally[str] = Tally()
@@ -63,6 +65,10 @@ class ModelMetrics:
     def observe_infer(self, seconds: float, rows: int) -> None:
         """Called by the runner after each run, from the thread that ran it."""
         self.infer_seconds.observe(seconds)
+
+    def observe_left_loop(self) -> None:
+        """Called when runs that were quick enough for the event loop no longer are."""
+        self.left_loop.value += 1
 
     def observe_queue(self, seconds: float) -> None:
         """Called by the batcher: what a request waited for its run."""

@@ -9,7 +9,8 @@ import pytest
 
 from mlserve.inference import probe
 from mlserve.inference.feed import Feed
-from mlserve.inference.probe import INLINE_SECONDS, measure_inline_rows
+from mlserve.inference.on_loop import LIMIT_S
+from mlserve.inference.probe import measure_inline_rows
 from mlserve.types import Array, Rows, Serving
 from tests.support.models import FakeModel, double
 
@@ -42,13 +43,29 @@ def measured(monkeypatch: pytest.MonkeyPatch, seconds_per_row: float, *, loop_sa
 
 @pytest.mark.parametrize(
     ("seconds_per_row", "rows"),
-    [(INLINE_SECONDS * 1.01, 0), (INLINE_SECONDS * 0.99, 1), (INLINE_SECONDS / 8.1, 8), (INLINE_SECONDS / 65, 64)],
+    [(LIMIT_S * 1.01, 0), (LIMIT_S * 0.99, 1), (LIMIT_S / 8.1, 8), (LIMIT_S / 65, 64)],
 )
 def test_the_largest_size_that_is_quick_enough(
     monkeypatch: pytest.MonkeyPatch, seconds_per_row: float, rows: int
 ) -> None:
     """Larger requests than were measured leave the loop."""
     assert measured(monkeypatch, seconds_per_row)[0] == rows
+
+
+def test_neighbours_that_interrupt_most_runs_do_not_make_a_model_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine at load would cost every run its way to a thread, until the next version."""
+    runs = 0
+
+    def seconds(inputs: Mapping[str, Array]) -> dict[str, Array]:
+        nonlocal runs
+        runs += 1
+        clock.now += LIMIT_S / 10 if runs % 3 == 0 else LIMIT_S * 10
+        return double(inputs)
+
+    clock = Clock(0)
+    monkeypatch.setattr(probe, "perf_counter", clock)
+    model = FakeModel(seconds, loop_safe=True)
+    assert measure_inline_rows(model, Feed(model.signature, Serving.ROWS), sample) == 64
 
 
 def test_a_model_that_may_block_never_stays_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

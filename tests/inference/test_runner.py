@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from mlserve.errors import BadRequest, InferenceFailed, NotReady
+from mlserve.inference import runner as runner_module
 from mlserve.inference.feed import Feed
+from mlserve.inference.on_loop import HEAVIEST, LIMIT_S, MOST_OWED, OnLoop
 from mlserve.inference.runner import Runner
 from mlserve.types import Array, Serving
 from tests.support.deployments import as_lists, context, rows
@@ -20,7 +22,7 @@ from tests.support.models import FakeModel, Gate, double
 
 def runner(model: FakeModel, *, inline_rows: int = 0, serving: Serving = Serving.ROWS) -> Runner:
     feed = Feed(model.signature, serving)
-    return Runner("m", model, feed, threads=1, max_queued_rows=8, inline_rows=inline_rows)
+    return Runner("m", model, feed, threads=1, max_queued_rows=8, on_loop=OnLoop("m", inline_rows))
 
 
 async def test_rows_go_through_the_model_in_one_run() -> None:
@@ -63,7 +65,7 @@ class TestWhereItRuns:
         await run.close()
 
     async def test_nothing_runs_on_the_loop_unless_it_was_measured(self) -> None:
-        """``inline_rows`` is 0 for every model of which the loader knows nothing better."""
+        """No row is allowed there for any model of which the loader knows nothing better."""
         model, on_loop = self.recording()
         run = runner(model)
         await run(rows(x=[0]), context())
@@ -90,6 +92,32 @@ class TestWhereItRuns:
             await asyncio.gather(large, small)
         await run(rows(x=[1]), context())
         assert on_loop == [False, False, True]
+        await run.close()
+
+    @pytest.mark.parametrize("fails", [False, True])
+    async def test_runs_that_hold_the_loop_up_leave_it(self, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Quick at load and slow in service, it would stop everybody; a run that fails takes as long."""
+        model, on_loop = self.recording()
+        double_it, now = model._function, 0.0
+
+        def slow(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            nonlocal now
+            now += LIMIT_S * HEAVIEST * 2
+            answer = double_it(inputs)
+            if fails:
+                raise BadRequest("too slow, and refused")
+            return answer
+
+        monkeypatch.setattr(runner_module, "perf_counter", lambda: now)
+        model._function = slow
+        run = runner(model, inline_rows=1)
+        for _ in range(MOST_OWED // HEAVIEST + 2):
+            if fails:
+                with pytest.raises(BadRequest):
+                    await run(rows(x=[1]), context())
+            else:
+                await run(rows(x=[1]), context())
+        assert on_loop == [True] * (MOST_OWED // HEAVIEST) + [False] * 2
         await run.close()
 
 
@@ -152,7 +180,7 @@ class TestFailing:
             Feed(model.signature, Serving.ROWS),
             threads=1,
             max_queued_rows=8,
-            inline_rows=inline_rows,
+            on_loop=OnLoop("m", inline_rows),
             observe=lambda seconds, count: seen.append((seconds, count)),
         )
         await run(rows(x=[2]), context())
