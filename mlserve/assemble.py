@@ -120,6 +120,7 @@ class Assembler:
         admission = Admission(
             config.id,
             predict,
+            ahead=lambda: runner.pending_runs if batcher is None else batcher.rows,
             rows_per_run=policy.max_rows if policy else None,
             parallel=policy.max_runs if policy else threads,
         )

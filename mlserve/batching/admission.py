@@ -6,7 +6,7 @@ one that answers five. So the line is measured in time: what is ahead, times wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import ceil
 from time import monotonic
 from typing import Final
@@ -66,8 +66,9 @@ class Admission:
     """A ``Predict`` that refuses rows which would not be answered before their deadline. One per deployment.
 
     It stands before the batcher, with the most rows that one run takes as ``rows_per_run``, or before the runner of a
-    model that is not batched, with ``None``: each request is a run then. It is told of runs by :meth:`observe_run`.
-    Who finds nothing ahead is never refused: there has to be a run for the estimate to learn from.
+    model that is not batched, with ``None``: each request is a run then. ``ahead`` tells what is let in and not yet
+    answered: rows, or runs where each request is one. It is told of runs by :meth:`observe_run`. Who finds nothing
+    ahead is never refused: there has to be a run for the estimate to learn from.
     """
 
     def __init__(
@@ -75,42 +76,34 @@ class Admission:
         model_id: str,
         predict: Predict,
         *,
+        ahead: Callable[[], int],
         rows_per_run: int | None,
         parallel: int,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._model_id = model_id
+        self._ahead = ahead
         self._predict = predict
         self._rows_per_run = rows_per_run
         self._parallel = parallel
         self._clock = clock
         self._cost = RunCost()
-        self._ahead = 0
-
-    @property
-    def ahead(self) -> int:
-        """Rows let in and not yet answered; requests, where each is a run."""
-        return self._ahead
 
     def observe_run(self, seconds: float, rows: int) -> None:
         """A run of ``rows`` took ``seconds``. From any thread: two at once may lose one, which no estimate minds."""
         self._cost.observe(seconds, 1 if self._rows_per_run is None else rows)
 
-    async def __call__(self, rows: Rows, context: Context) -> Rows:
+    def __call__(self, rows: Rows, context: Context) -> Awaitable[Rows]:
         """Raises ``Overloaded``, with the time after which to try again, and what the ``Predict`` behind raises."""
-        own = 1 if self._rows_per_run is None else rows.count
-        if self._ahead:
-            self._refuse_too_late(own, context.deadline)
-        self._ahead += own
-        try:
-            return await self._predict(rows, context)
-        finally:
-            self._ahead -= own
+        ahead = self._ahead()
+        if ahead:
+            self._refuse_too_late(ahead, 1 if self._rows_per_run is None else rows.count, context.deadline)
+        return self._predict(rows, context)
 
-    def _refuse_too_late(self, own: int, deadline: float) -> None:
+    def _refuse_too_late(self, ahead: int, own: int, deadline: float) -> None:
         per_run = self._rows_per_run or 1
-        run_s = self._cost.seconds(min(per_run, self._ahead + own))
-        wait_s = expected_wait_s(ahead=self._ahead, own=own, per_run=per_run, parallel=self._parallel, run_s=run_s)
+        run_s = self._cost.seconds(min(per_run, ahead + own))
+        wait_s = expected_wait_s(ahead=ahead, own=own, per_run=per_run, parallel=self._parallel, run_s=run_s)
         affordable_s = _SAFE_SHARE * (deadline - self._clock())
         if wait_s > affordable_s:
             raise Overloaded(

@@ -1,25 +1,32 @@
 """A ``Predict`` that joins the rows of requests into batches for the ``Predict`` behind it.
 
 Rows that can share a run (equal dtypes and trailing shapes) wait in one line, first come first served. A batch leaves
-at the end of the loop's current step, so that requests which arrived together run together without anyone waiting.
-Requests with more rows than a batch may have are split and put together again.
+at the end of the loop's current step, so that requests which arrived together run together without anyone waiting for
+long. Where requests do not come together, one that finds nothing running goes at once. Requests with more rows than a
+batch may have are split and put together again.
 
-The batcher owns the task of each run. A caller that leaves takes its rows out of the line, or, if they already run,
-just does not get the answer: what has begun is finished. When a batch of several requests fails, each runs again
-alone, once, and only those that fail then get the error.
+Runs are the batcher's, not the callers'. One that leaves takes its rows out of the line, or, if they already run, just
+does not get the answer: what has begun is finished. When a batch of several requests fails, each runs again alone,
+once, and only those that fail then get the error.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable
 from math import ceil, inf
 from time import monotonic
 
-from mlserve.batching.line import Line, Piece, Request, joined, kind_of
+from mlserve.batching.company import Company
+from mlserve.batching.joining import joined
+from mlserve.batching.line import Line, Lines
+from mlserve.batching.request import Pieces, Request
 from mlserve.batching.window import BatchPolicy, seconds_to_wait
 from mlserve.contracts.batching import BatchState
+from mlserve.deadlines import Deadlines
 from mlserve.errors import DeadlineExceeded, NotReady, Overloaded
+from mlserve.promise import Promise, promised
 from mlserve.types import Context, Predict, Rows
 
 QueueObserver = Callable[[float], None]
@@ -47,110 +54,97 @@ class Batcher:
         self._predict = predict
         self._policy = policy
         self._observe_queue = observe_queue
-        self._on_queued = on_queued
         self._clock = clock
-        self._lines: dict[Hashable, Line] = {}
-        self._queued_rows = 0
-        self._runs: set[asyncio.Task[None]] = set()
+        self._run_name = f"batch {model_id}"
+        self._opens_at_once = not policy.window_s(0)
+        self._lines = Lines(on_queued)
+        self._again: deque[Request] = deque()
+        self._runs: dict[Promise, list[Request]] = {}
+        self._running_rows = 0
+        self._company = Company()
+        self._deadlines = Deadlines()
         self._flush_soon: asyncio.Handle | None = None
         self._window: asyncio.TimerHandle | None = None
+        self._idle: asyncio.Future[None] | None = None
         self._closed = False
 
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a run; ``on_queued`` is told of each change."""
-        return self._queued_rows
+        return self._lines.rows
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait or run, those whose callers have left included."""
+        return self._lines.rows + self._running_rows
 
     def state(self) -> BatchState:
         """As it is now."""
         runs, policy = len(self._runs), self._policy
-        waiting = sum(ceil(line.rows / policy.max_rows) for line in self._lines.values())
-        return BatchState(runs, waiting, self._queued_rows >= policy.max_queued_rows, policy.window_s(runs))
+        waiting = sum(ceil(line.rows / policy.max_rows) for line in self._lines.all)
+        return BatchState(runs, waiting, self.queued_rows >= policy.max_queued_rows, policy.window_s(runs))
 
-    async def __call__(self, rows: Rows, context: Context) -> Rows:
+    def __call__(self, rows: Rows, context: Context) -> Awaitable[Rows]:
         """Raises ``Overloaded`` if the line is full, ``DeadlineExceeded``, and what the ``Predict`` behind raises."""
         if self._closed:
             raise NotReady(f"{self._model_id} is closing")
         if not rows.count:
-            return await self._predict(rows, context)
+            return self._predict(rows, context)
         now = self._clock()
         if context.deadline <= now:
             raise DeadlineExceeded(f"the deadline passed before {self._model_id} began")
-        if self._queued_rows and self._queued_rows + rows.count > self._policy.max_queued_rows:
-            raise Overloaded(
-                f"{self._model_id} has {self._queued_rows} rows waiting; its limit is {self._policy.max_queued_rows}"
-            )
-        loop = asyncio.get_running_loop()
-        pieces = self._split(rows)
-        request = Request(context, now, loop.create_future(), [None] * len(pieces), len(pieces))
-        line = self._line_for(rows)
-        waiting = [Piece(piece, request, index) for index, piece in enumerate(pieces)]
-        for piece in waiting:
-            line.add(piece)
-        self._queue(rows.count)
-        self._schedule()
-        timer = loop.call_at(context.deadline, self._expire, request)
-        try:
-            await request.done
-        except BaseException:
-            self._withdraw(line, waiting)
-            raise
-        finally:
-            timer.cancel()
-        return joined([answer for answer in request.answers if answer is not None])
+        queued, policy = self._lines.rows, self._policy
+        if queued and queued + rows.count > policy.max_queued_rows:
+            raise Overloaded(f"{self._model_id} has {queued} rows waiting; its limit is {policy.max_queued_rows}")
+        if rows.count > policy.max_rows:
+            return Pieces(rows, policy.max_rows, lambda piece: self._ask(Request(piece, context, now, self)))
+        return self._ask(Request(rows, context, now, self))
 
     async def close(self) -> None:
         """Refuses new rows, fails those in line, waits for the runs in progress."""
         self._closed = True
+        for request in [request for line in self._lines.all for request in line.requests]:
+            self._lines.remove(request)
+            request.fail(NotReady(f"{self._model_id} is closing"))
         for handle in (self._flush_soon, self._window):
             if handle is not None:
                 handle.cancel()
-        for line in self._lines.values():
-            for piece in line.pieces:
-                piece.request.fail(NotReady(f"{self._model_id} is closing"))
-        self._lines.clear()
-        self._queue(-self._queued_rows)
-        if self._runs:
-            await asyncio.wait(self._runs)
+        self._flush_soon = None
+        self._schedule()
+        while self._runs or self._again:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
-    def _queue(self, change: int) -> None:
-        self._queued_rows += change
-        self._on_queued(change)
+    def withdraw(self, request: Request) -> None:
+        """For requests: the caller has gone, and their room in line is free at once."""
+        self._lines.remove(request)
 
-    def _split(self, rows: Rows) -> Sequence[Rows]:
-        size = self._policy.max_rows
-        if rows.count <= size:
-            return (rows,)
-        return [rows.take(slice(start, min(start + size, rows.count))) for start in range(0, rows.count, size)]
-
-    def _line_for(self, rows: Rows) -> Line:
-        kind = kind_of(rows)
-        line = self._lines.get(kind)
-        if line is None:
-            line = self._lines[kind] = Line(kind)
-        return line
-
-    def _expire(self, request: Request) -> None:
+    def expire(self, request: Request) -> None:
+        """For requests: their deadline has passed."""
+        self._lines.remove(request)
         request.fail(DeadlineExceeded(f"{self._model_id} did not answer before the deadline"))
 
-    def _withdraw(self, line: Line, pieces: Sequence[Piece]) -> None:
-        """The caller has gone, or has its error: what still stands in line leaves it, and its room is free at once."""
-        if self._closed:
-            return
-        for piece in pieces:
-            self._take_out(line, piece)
-
-    def _take_out(self, line: Line, piece: Piece) -> None:
-        if line.remove(piece):
-            self._queue(-piece.rows.count)
-            if not line.pieces:
-                del self._lines[line.kind]
+    def _ask(self, request: Request) -> Request:
+        if self._flush_soon is None:
+            self._flush_soon = asyncio.get_running_loop().call_soon(self._flush)
+        company = self._company.came()
+        if company or self._lines or self._again or self._runs or not self._opens_at_once:
+            self._lines.add(request)
+        else:
+            self._start([request])
+        if not request.kept:
+            self._deadlines.watch(request)
+        return request
 
     def _schedule(self) -> None:
-        """Called whenever a line or the number of runs has changed."""
-        if self._flush_soon is not None or self._closed or not self._lines or len(self._runs) >= self._policy.max_runs:
+        """Called when the lines or the number of runs have changed, but for requests that came in this very step."""
+        if self._idle is not None and not self._runs and not self._again and not self._idle.done():
+            self._idle.set_result(None)
+        if not self._lines and not self._again:
             return
-        delay, _ = self._next_line()
+        if self._flush_soon is not None or len(self._runs) >= self._policy.max_runs:
+            return
+        delay = 0.0 if self._again else self._next_line()[0]
         if self._window is not None:
             self._window.cancel()
             self._window = None
@@ -162,91 +156,98 @@ class Batcher:
 
     def _next_line(self) -> tuple[float, Line]:
         """The line that goes first and the seconds until it does; of those that may go now, that of the oldest row."""
+        lines = self._lines.all
         if not self._policy.wait_s and not self._policy.increment_max:
-            return 0.0, min(self._lines.values(), key=lambda line: line.first.request.arrived)
+            return 0.0, min(lines, key=lambda line: line.first.arrived)
         now, runs = self._clock(), len(self._runs)
 
         def turn(line: Line) -> tuple[float, float]:
-            arrived = line.first.request.arrived
+            arrived = line.first.arrived
             delay = seconds_to_wait(self._policy, rows=line.rows, oldest_age_s=now - arrived, runs=runs)
             return inf if delay is None else delay, arrived
 
-        line = min(self._lines.values(), key=turn)
+        line = min(lines, key=turn)
         return turn(line)[0], line
 
     def _flush(self) -> None:
-        self._flush_soon = self._window = None
-        while self._lines and len(self._runs) < self._policy.max_runs:
+        """The step has ended, or a window."""
+        self._flush_soon = None
+        self._company.step_ended()
+        # Runs on the loop have ended when they return: no more of them in a step than would run side by side.
+        for _ in range(self._policy.max_runs - len(self._runs)):
+            batch = self._next_batch()
+            if not batch:
+                break
+            self._start(batch)
+        self._schedule()
+
+    def _next_batch(self) -> list[Request]:
+        """What goes now; nothing if nobody waits, or nobody yet. Rows whose caller left or whose time is up do not."""
+        while self._again:
+            request = self._again.popleft()
+            if not request.kept:
+                return [request]
+        now = self._clock()
+        while self._lines:
             delay, line = self._next_line()
             if delay:
                 break
-            batch = self._next_batch(line)
+            batch = self._lines.take(line, self._policy.max_rows)
+            for request in batch:
+                if request.deadline <= now:
+                    self.expire(request)
+            batch = [request for request in batch if not request.kept]
             if batch:
-                run = asyncio.get_running_loop().create_task(self._run(batch), name=f"batch {self._model_id}")
-                self._runs.add(run)
-                run.add_done_callback(self._ended)
-        self._schedule()
+                return batch
+        return []
 
-    def _ended(self, run: asyncio.Task[None]) -> None:
-        self._runs.discard(run)
-        self._schedule()
-
-    def _next_batch(self, line: Line) -> list[Piece]:
-        """The front of ``line`` as far as a batch goes; rows whose caller left or whose time is up are dropped."""
-        batch: list[Piece] = []
-        rows = 0
+    def _start(self, batch: list[Request]) -> None:
         now = self._clock()
-        while line.pieces:
-            piece = line.first
-            if rows + piece.rows.count > self._policy.max_rows:
-                break
-            self._take_out(line, piece)
-            request = piece.request
-            if request.context.deadline <= now:
-                self._expire(request)
-            if not request.done.done():
-                request.context.begun = True
-                batch.append(piece)
-                rows += piece.rows.count
-        return batch
+        for request in batch:
+            request.context.begun = True
+            self._observe_queue(now - request.arrived)
+        run = promised(lambda: self._run(batch), name=self._run_name)
+        if run.kept:
+            self._answer(batch, run)
+        else:
+            self._runs[run] = batch
+            self._running_rows += _rows_in(batch)
+            run.then(self._ended)
 
-    async def _run(self, batch: list[Piece]) -> None:
-        try:
-            now = self._clock()
-            for piece in batch:
-                self._observe_queue(now - piece.request.arrived)
-            await self._answer(batch)
-        except (
-            NotReady,
-            Overloaded,
-            DeadlineExceeded,
-        ) as error:  # says nothing about any row: alone would be no better
-            for piece in batch:
-                piece.request.fail(error)
-        except Exception as error:
-            if len(batch) == 1:
-                batch[0].request.fail(error)
-            else:
-                await self._answer_alone(batch)
-
-    async def _answer_alone(self, batch: list[Piece]) -> None:
-        for piece in batch:
-            if not piece.request.done.done():
-                try:
-                    await self._answer([piece])
-                except Exception as error:
-                    piece.request.fail(error)
-
-    async def _answer(self, batch: list[Piece]) -> None:
+    def _run(self, batch: list[Request]) -> Awaitable[Rows]:
         # No deadline of its own: each caller minds its own, and a thread that computes cannot be stopped.
         if len(batch) == 1:
-            piece = batch[0]
-            context = Context(inf, piece.request.context.request_id)
-            piece.request.put(piece.index, await self._predict(piece.rows, context))
-            return
-        answer = await self._predict(joined([piece.rows for piece in batch]), Context(inf))
-        start = 0
-        for piece in batch:
-            end = start + piece.rows.count
-            piece.request.put(piece.index, answer.take(slice(start, end)))
-            start = end
+            return self._predict(batch[0].rows, Context(inf, batch[0].context.request_id))
+        return self._predict(joined([request.rows for request in batch]), Context(inf))
+
+    def _ended(self, run: Promise) -> None:
+        batch = self._runs.pop(run)
+        self._running_rows -= _rows_in(batch)
+        self._answer(batch, run)
+        self._schedule()
+
+    def _answer(self, batch: list[Request], run: Promise) -> None:
+        error = run.error
+        if error is not None:
+            self._fail(batch, error)
+        elif len(batch) == 1:
+            batch[0].settle(run.result())
+        else:
+            answer, start = run.result(), 0
+            for request in batch:
+                end = start + request.rows.count
+                request.settle(answer.take(slice(start, end)))
+                start = end
+
+    def _fail(self, batch: list[Request], error: BaseException) -> None:
+        # A refusal says nothing about any row: to run again alone would be no better.
+        refused = not isinstance(error, Exception) or isinstance(error, NotReady | Overloaded | DeadlineExceeded)
+        if len(batch) > 1 and not refused:
+            self._again.extend(batch)
+        else:
+            for request in batch:
+                request.fail(error)
+
+
+def _rows_in(batch: list[Request]) -> int:
+    return sum([request.rows.count for request in batch])

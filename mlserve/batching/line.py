@@ -1,84 +1,83 @@
-"""What waits in a :class:`~mlserve.batching.batcher.Batcher`: requests, their pieces, and lines of pieces alike."""
+"""Requests in line for a run. Those whose rows can share one stand in one line, first come first served."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable
 
-import numpy as np
-
-from mlserve.types import Context, Rows
+from mlserve.batching.joining import kind_of
+from mlserve.batching.request import Request
 
 
-@dataclass(slots=True, eq=False)
-class Request:
-    """One caller. ``done`` is set when every piece has its answer, or holds the error of the first that failed."""
-
-    context: Context
-    arrived: float
-    done: asyncio.Future[None]
-    answers: list[Rows | None]
-    missing: int
-
-    def put(self, index: int, answer: Rows) -> None:
-        """The answer of piece ``index``; nothing happens if the caller has gone."""
-        if self.done.done():
-            return
-        self.answers[index] = answer
-        self.missing -= 1
-        if not self.missing:
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """Nothing happens if the caller has gone."""
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-@dataclass(slots=True, eq=False)
-class Piece:
-    """As many rows of a request as share one run."""
-
-    rows: Rows
-    request: Request
-    index: int
-
-
-@dataclass(slots=True, eq=False)
 class Line:
-    """Pieces whose rows can share a run, first come first served. Any of them may leave from where it stands."""
+    """Requests of one kind. Any of them may leave from where it stands."""
 
-    kind: Hashable
-    rows: int = 0
-    pieces: OrderedDict[Piece, None] = field(default_factory=OrderedDict)
+    __slots__ = ("kind", "requests", "rows")
 
-    def add(self, piece: Piece) -> None:
-        self.pieces[piece] = None
-        self.rows += piece.rows.count
-
-    def remove(self, piece: Piece) -> bool:
-        """False if the piece is no longer in the line."""
-        if piece not in self.pieces:
-            return False
-        del self.pieces[piece]
-        self.rows -= piece.rows.count
-        return True
+    def __init__(self, kind: Hashable) -> None:
+        self.kind = kind
+        self.rows = 0
+        self.requests: OrderedDict[Request, None] = OrderedDict()
 
     @property
-    def first(self) -> Piece:
-        return next(iter(self.pieces))
+    def first(self) -> Request:
+        return next(iter(self.requests))
 
 
-def kind_of(rows: Rows) -> Hashable:
-    """Equal for rows that can share a run: same dtypes, same shapes behind axis 0."""
-    return tuple([(column.dtype, column.shape[1:]) for column in rows.columns.values()])
+class Lines:
+    """All lines of a batcher; none of them is empty. ``on_queued`` is told by how many rows they grow or shrink."""
 
+    def __init__(self, on_queued: Callable[[int], None]) -> None:
+        self.rows = 0
+        self._on_queued = on_queued
+        self._by_kind: dict[Hashable, Line] = {}
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """The rows of ``parts`` one after another."""
-    if len(parts) == 1:
-        return parts[0]
-    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    return Rows(columns, sum([part.count for part in parts]))
+    def __bool__(self) -> bool:
+        return bool(self._by_kind)
+
+    @property
+    def all(self) -> Collection[Line]:
+        return self._by_kind.values()
+
+    def add(self, request: Request) -> None:
+        """``request`` is the last of its line now."""
+        kind = kind_of(request.rows)
+        line = self._by_kind.get(kind)
+        if line is None:
+            line = self._by_kind[kind] = Line(kind)
+        line.requests[request] = None
+        line.rows += request.rows.count
+        request.line = kind
+        self._move(request.rows.count)
+
+    def remove(self, request: Request) -> None:
+        """Nothing happens to one that stands in no line."""
+        if request.line is None:
+            return
+        line = self._by_kind[request.line]
+        request.line = None
+        del line.requests[request]
+        line.rows -= request.rows.count
+        if not line.requests:
+            del self._by_kind[line.kind]
+        self._move(-request.rows.count)
+
+    def take(self, line: Line, most: int) -> list[Request]:
+        """The front of ``line`` out of it, up to ``most`` rows."""
+        if line.rows <= most:
+            taken, rows = list(line.requests), line.rows
+            del self._by_kind[line.kind]
+        else:
+            taken, rows = [], 0
+            while rows + (count := line.first.rows.count) <= most:
+                taken.append(line.requests.popitem(last=False)[0])
+                rows += count
+            line.rows -= rows
+        for request in taken:
+            request.line = None
+        self._move(-rows)
+        return taken
+
+    def _move(self, change: int) -> None:
+        self.rows += change
+        self._on_queued(change)

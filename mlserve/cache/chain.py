@@ -10,7 +10,6 @@ meanwhile is looked for again, without a wait, before a run is started. So a key
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from random import Random
@@ -26,9 +25,9 @@ from mlserve.cache.lookup import Found, Lookup
 from mlserve.cache.merge import Part, Unjoinable, merged
 from mlserve.cache.outer import NO_TIERS, OuterTiers
 from mlserve.cache.payload import NotEncodable, encode
-from mlserve.cache.portions import portions
 from mlserve.cache.used_tier import Observe
 from mlserve.contracts.memory import Memory
+from mlserve.deadlines import Deadlines
 from mlserve.errors import DeadlineExceeded, NotCached, NotReady
 from mlserve.types import CacheUse, Context, Interface, Predict, Rows
 
@@ -72,6 +71,7 @@ class CacheChain:
         self._keys = KeyMaker(interface)
         self._lookup = Lookup(memory, ttl_s, outer, observe)
         self._flights = Flights(predict, self._store)
+        self._deadlines = Deadlines()
         self._observe_joined = observe_joined
         self._random = random or Random()  # noqa: S311  # spreads expiries, guards nothing
         self._clock = clock
@@ -147,12 +147,12 @@ class CacheChain:
             stored=self._lookup.writable,
         )
         flights = {**joined, **own}
-        for failed in await arrival(flights, context.deadline):
+        for failed in await arrival(flights, context.deadline, self._deadlines):
             if failed in joined and not failed.place_of.keys() <= set(keys):
                 raise _NeighbourFailed
-            if failed in joined and isinstance(failed.task.exception(), DeadlineExceeded):
+            if failed in joined and isinstance(failed.error, DeadlineExceeded):
                 raise _NeighbourHasty
-            failed.task.result()
+            failed.result()
         parts: list[Part] = [(part.rows, part.places) for part in found]
         for flight, places in flights.items():
             parts.append(_rows_of(flight, [keys[place] for place in places], places))
@@ -214,7 +214,7 @@ class CacheChain:
         wanted = rows if len(fresh) == rows.count else rows.take(list(fresh.values()))
         return {self._flights.start(list(fresh), wanted, context): ours}, joined
 
-    async def _store(self, flight: Flight, answer: Rows) -> None:
+    def _store(self, flight: Flight, keys: Sequence[bytes], rows: Rows, answer: Rows) -> None:
         """Keys that a later flight has taken over are left to it."""
         try:
             payloads = encode(answer)
@@ -223,23 +223,19 @@ class CacheChain:
                 logger.warning("an answer cannot be cached (%s): the cache of this version is off", error)
             self._uncacheable = True
             return
-        keys = list(flight.place_of)
-        for some in portions(range(len(keys))):
-            if some[0]:
-                await asyncio.sleep(0)
-            places = [place for place in some if self._flights.owns(flight, keys[place])]
-            if places:
-                self._lookup.store(
-                    [keys[place] for place in places],
-                    flight.rows if len(places) == len(keys) else flight.rows.take(places),
-                    [payloads[place] for place in places],
-                    [1 - JITTER * self._random.random() for _ in places],
-                )
+        places = self._flights.owned(flight, keys)
+        if len(places) < len(keys):
+            keys = [keys[place] for place in places]
+            payloads = [payloads[place] for place in places]
+            rows = rows.take(places)
+        if keys:
+            random = self._random.random
+            self._lookup.store(keys, rows, payloads, [1 - JITTER * random() for _ in keys])
 
 
 def _rows_of(flight: Flight, keys: Sequence[bytes], places: Sequence[int]) -> Part:
     """The rows of ``keys`` from a flight that has landed well."""
-    answer = flight.task.result()
+    answer = flight.result()
     own_places = [flight.place_of[key] for key in keys]
     if own_places == list(range(answer.count)):
         return answer, places

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from mlserve.cache.flight import Flight, Store
 from mlserve.types import Context, Predict, Rows
@@ -41,7 +41,8 @@ class Flights:
         self._predict = predict
         self._store = store
         self._by_key: dict[bytes, Flight] = {}
-        self._running: set[asyncio.Task[Rows]] = set()
+        self._running: set[Flight] = set()
+        self._all_landed: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         """How many keys are being computed."""
@@ -52,24 +53,31 @@ class Flights:
         flight = self._by_key.get(key)
         return None if flight is None or not joinable(flight) else flight
 
-    def owns(self, flight: Flight, key: bytes) -> bool:
-        """False once another flight has taken ``key`` over."""
-        return self._by_key.get(key) is flight
+    def owned(self, flight: Flight, keys: Sequence[bytes]) -> list[int]:
+        """The places of those of ``keys`` that no later flight has taken over."""
+        by_key = self._by_key
+        return [place for place, key in enumerate(keys) if by_key.get(key) is flight]
 
     def start(self, keys: list[bytes], rows: Rows, context: Context) -> Flight:
-        """A flight for ``keys``, which are ``rows`` in their order and each given once."""
-        flight = Flight(keys, rows, context, self._predict, store=self._store, landed=self._land)
-        self._running.add(flight.task)
-        flight.task.add_done_callback(self._running.discard)
+        """A flight for ``keys``, which are ``rows`` in their order and each given once. It may have ended already."""
+        flight = Flight(keys, rows, context, store=self._store, landed=self._land)
         self._by_key.update(dict.fromkeys(keys, flight))
+        self._running.add(flight)
+        flight.depart(self._predict)
         return flight
 
     async def landed(self) -> None:
         """Returns when all have landed, those that outlived their callers among them."""
         while self._running:
-            await asyncio.wait(self._running)
+            self._all_landed = asyncio.get_running_loop().create_future()
+            await self._all_landed
 
     def _land(self, flight: Flight) -> None:
+        by_key = self._by_key
         for key in flight.place_of:
-            if self.owns(flight, key):
-                del self._by_key[key]
+            if by_key.get(key) is flight:
+                del by_key[key]
+        if flight.ended:
+            self._running.discard(flight)
+            if not self._running and self._all_landed is not None and not self._all_landed.done():
+                self._all_landed.set_result(None)

@@ -12,7 +12,7 @@ from itertools import groupby
 from time import monotonic
 from typing import Final, NamedTuple
 
-from mlserve.batching.line import joined, kind_of
+from mlserve.batching.joining import joined, kind_of
 from mlserve.commands.file_row import FileRow
 from mlserve.contracts.protocol import Protocol
 from mlserve.errors import DeadlineExceeded, NotReady, RequestError, SetupError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from mlserve.contracts.backend import LoadedModel
@@ -11,6 +11,7 @@ from mlserve.inference.failure import inference_failed
 from mlserve.inference.feed import Feed
 from mlserve.inference.on_loop import OnLoop
 from mlserve.inference.workers import Workers
+from mlserve.promise import Promise
 from mlserve.types import Context, Rows
 
 Observe = Callable[[float, int], None]
@@ -48,15 +49,20 @@ class Runner:
         """Rows handed to the threads and not yet run, running ones included."""
         return self._workers.pending_rows
 
-    async def __call__(self, rows: Rows, context: Context) -> Rows:
+    @property
+    def pending_runs(self) -> int:
+        """Requests handed to the threads and not yet answered."""
+        return self._workers.pending_calls
+
+    def __call__(self, rows: Rows, context: Context) -> Awaitable[Rows]:
         """Raises as :meth:`Workers.run`, ``InferenceFailed`` if the model fails, and the model's own ``BadRequest``."""
         if self._workers.pending_rows or not self._on_loop.takes(rows.count):
-            return await self._workers.run(lambda: self._run(rows, context), rows.count, context.deadline)
+            return self._workers.run(lambda: self._run(rows, context), rows.count, context.deadline)
         if self._workers.closed:
             raise NotReady(f"{self._model_id} is closing")
         start = perf_counter()
         try:
-            return self._run(rows, context)
+            return Promise.of(self._run(rows, context))
         finally:
             self._on_loop.ran(perf_counter() - start, rows.count)
 

@@ -53,6 +53,11 @@ class Workers:
         """Rows handed to the threads and not yet done, whether or not somebody still waits for them."""
         return self._pending_rows
 
+    @property
+    def pending_calls(self) -> int:
+        """As :attr:`pending_rows`, each call counting once."""
+        return len(self._jobs)
+
     async def run(self, call: Callable[[], T], rows: int, deadline: float) -> T:
         """What ``call`` answers or raises; it must raise nothing but :class:`~mlserve.errors.RequestError`.
 

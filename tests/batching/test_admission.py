@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from math import inf
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlserve.batching.admission import Admission, RunCost, expected_wait_s
-from mlserve.errors import InferenceFailed, Overloaded
+from mlserve.errors import Overloaded
 from mlserve.types import Context, Rows
 
 
@@ -86,83 +85,53 @@ def test_noise_makes_no_nonsense(runs: list[tuple[float, int]], asked: int) -> N
 # -- the door ------------------------------------------------------------------------------------------------------
 
 
-class Inner:
-    """A ``Predict`` that answers when it is let go."""
+class Door:
+    """An admission before a ``Predict`` that answers at once; ``ahead`` is what a test says."""
 
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.error: Exception | None = None
+    def __init__(self, *, rows_per_run: int | None, now: float = 0.0) -> None:
+        self.ahead = 0
+        self.let_in: list[Rows] = []
+        self.admission = Admission(
+            "m",
+            self._predict,
+            ahead=lambda: self.ahead,
+            rows_per_run=rows_per_run,
+            parallel=1,
+            clock=lambda: now,
+        )
 
-    async def __call__(self, asked: Rows, context: Context) -> Rows:
-        await self.open.wait()
-        if self.error is not None:
-            raise self.error
+    async def _predict(self, asked: Rows, context: Context) -> Rows:
+        self.let_in.append(asked)
         return asked
 
 
 async def test_who_would_be_too_late_is_refused_at_once_with_the_time_to_come_back() -> None:
     """100 ms a run, one at a time, one second: seven may wait, the eighth would be told at its deadline."""
-    inner = Inner()
-    admission = Admission("m", inner, rows_per_run=None, parallel=1, clock=lambda: 50.0)
-    admission.observe_run(0.1, 1)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(8):
-            group.create_task(asyncio.wait_for(admission(rows(3), Context(51.001)), 5.0))
-        await asyncio.sleep(0)
-        while admission.ahead < 8:
-            await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match=r"m would answer in about 0\.9 s") as refused:
-            await admission(rows(), Context(51.0))
-        assert refused.value.retry_after_s == pytest.approx(0.1)
-        patient = group.create_task(admission(rows(), Context(inf)))
-        await asyncio.sleep(0)
-        assert not patient.done(), "who has the time may wait"
-        inner.open.set()
-    assert admission.ahead == 0
+    door = Door(rows_per_run=None, now=50.0)
+    door.admission.observe_run(0.1, 1)
+    door.ahead = 7
+    assert await door.admission(rows(3), Context(51.001)) is door.let_in[0]
+    door.ahead = 8
+    with pytest.raises(Overloaded, match=r"m would answer in about 0\.9 s") as refused:
+        await door.admission(rows(), Context(51.0))
+    assert refused.value.retry_after_s == pytest.approx(0.1)
+    await door.admission(rows(), Context(inf))
+    assert len(door.let_in) == 2, "who has the time may wait"
 
 
 async def test_rows_are_counted_where_they_share_runs() -> None:
     """Fifty rows in a run of fifty are one run, not fifty."""
-    inner = Inner()
-    admission = Admission("m", inner, rows_per_run=50, parallel=1, clock=lambda: 0.0)
-    admission.observe_run(0.1, 50)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(admission(rows(50), Context(1.0)))
-        group.create_task(admission(rows(300), Context(1.0)))
-        while admission.ahead < 350:
-            await asyncio.sleep(0)
-        with pytest.raises(Overloaded):
-            await admission(rows(51), Context(1.0))
-        group.create_task(admission(rows(50), Context(1.001)))
-        await asyncio.sleep(0)
-        assert admission.ahead == 400
-        inner.open.set()
+    door = Door(rows_per_run=50)
+    door.admission.observe_run(0.1, 50)
+    door.ahead = 350
+    with pytest.raises(Overloaded):
+        await door.admission(rows(51), Context(1.0))
+    await door.admission(rows(50), Context(1.001))
+    assert [asked.count for asked in door.let_in] == [50]
 
 
 async def test_who_finds_nothing_ahead_is_let_in_whatever_runs_took() -> None:
     """A first run of a minute must not shut a model for good: only another run can show that it was an exception."""
-    inner = Inner()
-    inner.open.set()
-    admission = Admission("m", inner, rows_per_run=None, parallel=1, clock=lambda: 0.0)
-    admission.observe_run(60.0, 1)
-    assert (await admission(rows(), Context(1.0))).count == 1
-
-
-@pytest.mark.parametrize("how", ["fails", "leaves"])
-async def test_room_is_given_back_whatever_becomes_of_a_caller(how: str) -> None:
-    """Otherwise a day of failing or leaving callers shuts the door."""
-    inner = Inner()
-    admission = Admission("m", inner, rows_per_run=None, parallel=1)
-    task = asyncio.create_task(admission(rows(), Context(inf)))
-    await asyncio.sleep(0)
-    assert admission.ahead == 1
-    if how == "fails":
-        inner.error = InferenceFailed("no", incident="i")
-        inner.open.set()
-        with pytest.raises(InferenceFailed):
-            await task
-    else:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    assert admission.ahead == 0
+    door = Door(rows_per_run=None)
+    door.admission.observe_run(60.0, 1)
+    assert (await door.admission(rows(), Context(1.0))).count == 1

@@ -14,7 +14,8 @@ from mlserve.batching.batcher import Batcher
 from mlserve.batching.window import BatchPolicy
 from mlserve.contracts.batching import BatchState
 from mlserve.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded
-from mlserve.types import Context, Rows
+from mlserve.promise import Promise
+from mlserve.types import Context, Predict, Rows
 from tests.support import virtual_time
 from tests.support.deployments import rows
 from tests.support.held_predict import HeldPredict, double, turns
@@ -29,7 +30,14 @@ def soon(seconds: float = 30.0) -> Context:
 
 
 def ask(batcher: Batcher, *xs: float, context: Context | None = None) -> asyncio.Task[Rows]:
-    return asyncio.create_task(batcher(rows(x=list(xs)), context or soon()))  # type: ignore[arg-type]  # it is a coroutine
+    return asked_of(batcher, rows(x=list(xs)), context)
+
+
+def asked_of(batcher: Batcher, asked: Rows, context: Context | None = None) -> asyncio.Task[Rows]:
+    async def caller() -> Rows:
+        return await batcher(asked, context or soon())
+
+    return asyncio.create_task(caller())
 
 
 def ys(answer: Rows) -> list[float]:
@@ -46,6 +54,146 @@ async def test_a_row_that_finds_the_runner_idle_goes_at_once() -> None:
     assert predict.xs == [[1]]
     predict.runs[0].finish()
     assert ys(await asked) == [2]
+
+
+class TestAlone:
+    """One caller at a time: nobody comes with him, so he has nothing to wait for."""
+
+    @staticmethod
+    async def batcher(predict: Predict, **rest: Any) -> Batcher:
+        """One that has seen a request come alone."""
+        batcher = Batcher("m", predict, policy(**rest))
+        await batcher(rows(x=[0]), soon())
+        return batcher
+
+    @staticmethod
+    def at_once(asked: Rows, context: Context) -> Promise:
+        """As the runner answers on the loop."""
+        return Promise.of(double(asked))
+
+    async def test_an_answer_on_the_loop_takes_no_step(self) -> None:
+        """A step of the loop costs more than a quick model."""
+        batcher = await self.batcher(self.at_once)
+        promise = batcher(rows(x=[1]), soon())
+        assert isinstance(promise, Promise)
+        assert promise.kept
+        assert ys(await promise) == [2]
+        await batcher.close()
+
+    async def test_the_next_in_that_step_waits_for_others_that_come_with_it(self) -> None:
+        """One run too many is what it costs to learn that they come together."""
+        sizes: list[int] = []
+
+        def predict(asked: Rows, context: Context) -> Promise:
+            sizes.append(asked.count)
+            return self.at_once(asked, context)
+
+        batcher = await self.batcher(predict)
+        for _ in range(2):
+            answers = await asyncio.gather(*(batcher(rows(x=[x]), soon()) for x in range(4)))
+            assert [ys(answer) for answer in answers] == [[0], [2], [4], [6]]
+        assert sizes == [1, 1, 3, 4]
+
+    async def test_it_is_told_as_a_run_while_it_waits_for_a_thread(self) -> None:
+        """Those that come meanwhile are to form the next batch."""
+        predict = HeldPredict()
+        batcher = Batcher("m", predict, policy())
+        ask(batcher, 0)
+        await predict.arrived(1)
+        predict.runs[0].finish()
+        await turns()
+        alone = ask(batcher, 1)
+        await predict.arrived(2)
+        assert (batcher.state().runs, batcher.rows, batcher.queued_rows) == (1, 1, 0)
+        later = [ask(batcher, 2), ask(batcher, 3)]
+        await turns()
+        assert batcher.rows == 3
+        predict.runs[1].finish()
+        await predict.arrived(3)
+        predict.runs[2].finish()
+        assert [ys(answer) for answer in await asyncio.gather(alone, *later)] == [[2], [4], [6]]
+        assert batcher.rows == 0
+
+    @pytest.mark.parametrize("how", ["cancelled", "late"])
+    async def test_a_caller_that_leaves_does_not_end_the_run(self, how: str) -> None:
+        """What has begun is finished, and the batcher is not closed under it."""
+        predict = HeldPredict()
+        batcher = Batcher("m", predict, policy())
+        first = ask(batcher, 0)
+        await predict.arrived(1)
+        predict.runs[0].finish()
+        await first
+        leaver = ask(batcher, 1, context=soon(30.0 if how == "cancelled" else 0.01))
+        await predict.arrived(2)
+        if how == "cancelled":
+            leaver.cancel()
+        await asyncio.wait([leaver])
+        closing = asyncio.create_task(batcher.close())
+        await turns()
+        assert not closing.done()
+        assert not predict.runs[1].answer.cancelled()
+        predict.runs[1].finish()
+        await closing
+        assert batcher.rows == 0
+        with pytest.raises(asyncio.CancelledError if how == "cancelled" else DeadlineExceeded):
+            leaver.result()
+
+    async def test_an_error_on_the_loop_is_its_own(self) -> None:
+        """And the next one is answered."""
+        batcher = await self.batcher(self.refusing_13)
+        with pytest.raises(ValueError, match="13"):
+            await batcher(rows(x=[13]), soon())
+        await turns()
+        assert ys(await batcher(rows(x=[1]), soon())) == [2]
+
+    def refusing_13(self, asked: Rows, context: Context) -> Promise:
+        if 13 in asked.columns["x"]:
+            raise ValueError("13")
+        return self.at_once(asked, context)
+
+    async def test_a_window_is_kept_all_the_same(self) -> None:
+        """Its owner has asked to wait for company, whatever was seen of it."""
+        batcher = await self.batcher(self.at_once, wait_s=0.002)
+        promise = batcher(rows(x=[1]), soon())
+        assert isinstance(promise, Promise)
+        assert not promise.kept
+        assert ys(await promise) == [2]
+
+
+async def test_runs_on_the_loop_do_not_hold_it_for_the_whole_line() -> None:
+    """Others have their turn between the runs of a long line, as they have between those of threads."""
+    runs = 0
+
+    def predict(asked: Rows, context: Context) -> Promise:
+        nonlocal runs
+        runs += 1
+        return Promise.of(double(asked))
+
+    batcher = Batcher("m", predict, policy(max_rows=1, runs=2))
+    asked = [ask(batcher, x) for x in range(6)]
+    seen = []
+    while not all(task.done() for task in asked):
+        await asyncio.sleep(0)
+        seen.append(runs)
+    assert set(seen) >= {0, 2, 4, 6}
+
+
+async def test_close_waits_for_what_runs_again_alone() -> None:
+    """The batch has begun: its good rows are answered, though the batcher closes between the two runs."""
+    predict = HeldPredict()
+    batcher = Batcher("m", predict, policy())
+    asked = [ask(batcher, 1), ask(batcher, 2)]
+    await predict.arrived(1)
+    closing = asyncio.create_task(batcher.close())
+    await turns()
+    predict.runs[0].fail(ValueError("no"))
+    await predict.arrived(2)
+    predict.runs[1].finish()
+    await predict.arrived(3)
+    assert not closing.done()
+    predict.runs[2].finish()
+    await closing
+    assert [ys(answer) for answer in await asyncio.gather(*asked)] == [[2], [4]]
 
 
 async def test_rows_of_one_step_share_a_run() -> None:
@@ -139,7 +287,7 @@ async def test_the_oldest_row_decides_whose_turn_it_is() -> None:
     await predict.arrived(1)
     asked = [ask(batcher, x) for x in (1, 2, 3)]
     await turns()
-    asked.append(asyncio.create_task(batcher(Rows({"x": np.full((1, 2), 9.0)}, 1), soon())))  # type: ignore[arg-type]  # it is a coroutine
+    asked.append(asked_of(batcher, Rows({"x": np.full((1, 2), 9.0)}, 1)))
     await turns()
     asked.append(ask(batcher, 4))
     for index in range(4):
@@ -539,7 +687,7 @@ async def test_the_state_is_that_of_this_moment() -> None:
     assert batcher.state() == BatchState(1, 0, full=False, window_s=0.001)
     asked.append(ask(batcher, 2, 3, 4))
     doubles = Rows({"x": np.asarray([5.0, 6.0])}, 2)
-    other_kind = asyncio.create_task(batcher(doubles, soon()))  # type: ignore[arg-type]  # it is a coroutine
+    other_kind = asked_of(batcher, doubles)
     await turns()
     assert batcher.state() == BatchState(1, 3, full=True, window_s=0.001)
     for count in range(1, 5):

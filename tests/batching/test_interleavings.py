@@ -82,7 +82,11 @@ async def _play(calls: list[Call], policy: BatchPolicy, run_time: float) -> None
         sign = -1 if call.bad else 1
         x = np.full((call.rows, call.width), (number + 1) * 1000.0 * sign) + np.arange(call.rows)[:, None]
         context = Context(asyncio.get_running_loop().time() + call.timeout * TENTH_MS)
-        asked = asyncio.create_task(batcher(Rows({"x": x}, call.rows), context))  # type: ignore[arg-type]  # it is a coroutine
+
+        async def ask() -> Rows:
+            return await batcher(Rows({"x": x}, call.rows), context)
+
+        asked = asyncio.create_task(ask())
         if call.leaves is not None:
             await asyncio.sleep(call.leaves * TENTH_MS)
             asked.cancel()

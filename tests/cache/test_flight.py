@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from mlserve.cache.flight import FINISH_S, Flight, arrival
+from mlserve.deadlines import Deadlines
 from mlserve.errors import DeadlineExceeded
 from mlserve.types import Context, Rows
 from tests.support import virtual_time
@@ -20,14 +22,20 @@ class Log:
     def __init__(self) -> None:
         self.stored: list[list[float]] = []
         self.landed: list[Flight] = []
+        self._deadlines = Deadlines()
 
     def flight(self, predict: HeldPredict, *xs: float, seconds: float = 10.0) -> Flight:
         context = Context(asyncio.get_running_loop().time() + seconds, "id")
         keys = [str(x).encode() for x in xs]
-        return Flight(keys, rows(x=list(xs)), context, predict, store=self._store, landed=self.landed.append)
+        flight = Flight(keys, rows(x=list(xs)), context, store=self._store, landed=self.landed.append)
+        flight.depart(predict)
+        return flight
 
-    async def _store(self, flight: Flight, answer: Rows) -> None:
-        assert len(flight.place_of) == answer.count
+    async def arrival(self, *flights: Flight, seconds: float = 5.0) -> list[Flight]:
+        return await arrival(flights, asyncio.get_running_loop().time() + seconds, self._deadlines)
+
+    def _store(self, flight: Flight, keys: Sequence[bytes], asked: Rows, answer: Rows) -> None:
+        assert len(keys) == asked.count == answer.count
         self.stored.append(answer.columns["y"].tolist())
 
 
@@ -37,7 +45,7 @@ def test_arrival_is_that_of_the_last() -> None:
     async def main() -> None:
         predict, log = HeldPredict(), Log()
         flights = [log.flight(predict, 1), log.flight(predict, 2, 3)]
-        waiting = asyncio.create_task(arrival(flights, asyncio.get_running_loop().time() + 5))
+        waiting = asyncio.create_task(log.arrival(*flights))
         await predict.arrived(2)
         predict.runs[1].finish()
         await turns()
@@ -56,12 +64,12 @@ def test_arrival_of_one_that_failed_does_not_wait_for_the_others() -> None:
     async def main() -> None:
         predict, log = HeldPredict(), Log()
         flights = [log.flight(predict, 1), log.flight(predict, 2)]
-        waiting = asyncio.create_task(arrival(flights, asyncio.get_running_loop().time() + 5))
+        waiting = asyncio.create_task(log.arrival(*flights))
         await predict.arrived(2)
         predict.runs[1].fail(ValueError("no"))
         assert await waiting == [flights[1]]
         await turns()
-        assert flights[0].task.cancelled()
+        assert isinstance(flights[0].error, asyncio.CancelledError)
         assert log.stored == []
 
     virtual_time.run(main())
@@ -75,8 +83,8 @@ def test_each_caller_has_its_own_deadline_and_the_run_the_latest() -> None:
         start = loop.time()
         predict, log = HeldPredict(), Log()
         flight = log.flight(predict, 1, seconds=1)
-        hasty = asyncio.create_task(arrival([flight], start + 1))
-        patient = asyncio.create_task(arrival([flight], start + 8))
+        hasty = asyncio.create_task(log.arrival(flight, seconds=1))
+        patient = asyncio.create_task(log.arrival(flight, seconds=8))
         with pytest.raises(DeadlineExceeded):
             await hasty
         assert loop.time() == pytest.approx(start + 1)
@@ -85,7 +93,7 @@ def test_each_caller_has_its_own_deadline_and_the_run_the_latest() -> None:
             await patient
         assert loop.time() == pytest.approx(start + 8)
         await turns()
-        assert flight.task.cancelled()
+        assert isinstance(flight.error, asyncio.CancelledError)
 
     virtual_time.run(main())
 
@@ -96,9 +104,10 @@ def test_a_run_that_is_cancelled_from_outside_does_not_leave_its_callers_waiting
     async def main() -> None:
         predict, log = HeldPredict(), Log()
         flight = log.flight(predict, 1)
-        waiting = asyncio.create_task(arrival([flight], asyncio.get_running_loop().time() + 5))
+        waiting = asyncio.create_task(log.arrival(flight))
         await predict.arrived(1)
-        flight.task.cancel()
+        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "flight"]
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
@@ -111,7 +120,7 @@ def test_the_run_knows_the_request_and_nothing_of_its_cache_control() -> None:
     async def main() -> None:
         predict, log = HeldPredict(), Log()
         flight = log.flight(predict, 1)
-        waiting = asyncio.create_task(arrival([flight], asyncio.get_running_loop().time() + 5))
+        waiting = asyncio.create_task(log.arrival(flight))
         await predict.arrived(1)
         context = predict.runs[0].context
         assert (context.request_id, context.cache, context.cache_status) == ("id", "normal", "")

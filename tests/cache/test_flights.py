@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from mlserve.cache.flight import Flight, arrival
 from mlserve.cache.flights import Flights, OnlyOf, any_flight, no_flight
+from mlserve.deadlines import Deadlines
 from mlserve.types import Context, Rows
 from tests.support import virtual_time
 from tests.support.deployments import rows
@@ -13,7 +15,7 @@ from tests.support.held_predict import HeldPredict
 from tests.support.virtual_time import in_virtual_time
 
 
-async def kept_nowhere(flight: Flight, answer: Rows) -> None:
+def kept_nowhere(flight: Flight, keys: Sequence[bytes], asked: Rows, answer: Rows) -> None:
     return
 
 
@@ -46,10 +48,11 @@ async def test_the_latest_run_owns_its_keys() -> None:
     predict = HeldPredict(begins=True)
     flights = Flights(predict, kept_nowhere)
     old, new = start(flights, b"a", b"b"), start(flights, b"a")
-    assert [flights.owns(old, b"a"), flights.owns(old, b"b"), flights.owns(new, b"a")] == [False, True, True]
+    assert flights.owned(old, [b"a", b"b"]) == [1]
+    assert flights.owned(new, [b"a"]) == [0]
     await predict.arrived(2)
     predict.runs[0].finish()
-    await arrival([old], virtual_time.clock() + 1)
+    await arrival([old], virtual_time.clock() + 1, Deadlines())
     assert flights.of(b"a", any_flight) is new
     assert len(flights) == 1
     landed = asyncio.create_task(flights.landed())
