@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
 from benchmarks.figure import Figure, number
+from mlserve.observe.model_metrics import ModelMetrics
+from mlserve.serving.deployment import Deployment
 from mlserve.stores.memory import ENTRY_BYTES, MemoryStore
+from mlserve.transport.repeats import REPEAT_BYTES, Answer, Repeats, Version
 
 ENTRIES = 1_000_000
 LIFE_S = 3600.0
@@ -49,8 +52,19 @@ def measure() -> list[Figure]:
             "ms",
             beside=f"{number(median(usual['lists_ms']))} ms if each entry were a list, not frozen",
         ),
+        _known_requests(),
         Figure("longest put, growth and eviction included", [one["longest_ms"] for one in found.values()], "ms"),
     ]
+
+
+def _known_requests() -> Figure:
+    found = _in_process("requests")
+    return Figure(
+        "memory of the door per known request, beyond its bytes and its answer's",
+        [found["beyond"]],
+        "B",
+        beside=f"{REPEAT_BYTES} B are counted; longest learning {number(found['longest_ms'])} ms",
+    )
 
 
 def _in_process(name: str) -> dict[str, Any]:
@@ -92,6 +106,29 @@ def _fill(name: str) -> dict[str, Any]:
     return found | {"lists_ms": _collections_ms(), "lists": len(lists)}
 
 
+def _learn() -> dict[str, Any]:
+    """As much as 48 MB of requests, three times over, beside a memory tier that holds their rows anyway."""
+    metrics = ModelMetrics("m")
+    version = Version(cast("Deployment", None), MemoryStore(1), metrics, metrics.requests_by("eval"), b"")
+    repeats = Repeats(lambda: 48 * 1024 * 1024)
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    longest = 0.0
+    for number_of in range(300_000):
+        request = b"GET /v1/api/model/m/eval?x=%020d HTTP/1.1\r\nHost: a\r\n\r\n" % number_of
+        answer = tuple([part % number_of for part in (b"key %010d", b"entry %030d", b"head %040d", b"tail %020d")])
+        start = time.perf_counter()
+        repeats.learn(request, version, cast("Answer", answer))
+        longest = max(longest, time.perf_counter() - start)
+    grown = psutil.Process().memory_info().rss - before
+    payload = repeats.used_bytes - len(repeats) * REPEAT_BYTES
+    return {
+        "beyond": (grown - payload) / len(repeats),
+        "longest_ms": longest * 1e3,
+        "collections_ms": _collections_ms(),
+    }
+
+
 def _collections_ms() -> list[float]:
     """The first collection sorts new objects out; those that follow are what a running server pays."""
     gc.collect()
@@ -104,4 +141,4 @@ def _collections_ms() -> list[float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_fill(sys.argv[1])))
+    print(json.dumps(_learn() if sys.argv[1] == "requests" else _fill(sys.argv[1])))

@@ -7,12 +7,15 @@ entries. The external ones live as long as they are used (:mod:`mlserve.cache.ex
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from mlserve import registry
 from mlserve.cache.external import External
 from mlserve.config.schema import DatastoreConfig
 from mlserve.contracts.memory import Memory
+
+ASIDE: Final = 8
+"""One part in so many of a memory tier's size is for requests that are known by their very bytes."""
 
 
 class Datastores:
@@ -32,6 +35,11 @@ class Datastores:
         self._went = went
         self._memories: dict[str, tuple[int, Memory]] = {}
 
+    @property
+    def aside_bytes(self) -> int:
+        """What the sizes of the memory tiers leave for requests that are known by their bytes."""
+        return sum([size // ASIDE for size, _ in self._memories.values()])
+
     def apply(self, configs: Sequence[DatastoreConfig]) -> None:
         """Drop what ``configs`` no longer holds; tiers of theirs are made when the first model asks."""
         sizes = {config.id: size_bytes(config) for config in configs}
@@ -48,7 +56,7 @@ class Datastores:
         held = self._memories.get(config.id)
         if held is not None and held[0] == size:
             return held[1]
-        memory: Memory = registry.resolve("stores", "memory")(size)
+        memory: Memory = registry.resolve("stores", "memory")(size - size // ASIDE)
         self._memories[config.id] = (size, memory)
         self._came(config.id, memory)
         return memory

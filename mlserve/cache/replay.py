@@ -21,10 +21,11 @@ _START: Final = Struct("<qII")
 
 @dataclass(slots=True)
 class Recording:
-    """The two parts of a body around its service time, and the row's remaining life in seconds."""
+    """The two parts of a body around its service time, and the row they answer: its key and remaining life."""
 
     head: bytes
     tail: bytes
+    key: bytes
     ttl_s: float
 
 
@@ -43,11 +44,12 @@ class Replay:
             return None
         digest, key_length, head_length = _START.unpack_from(value)
         key_end = _START.size + key_length
-        entry = self._memory.use(value[_START.size : key_end])
+        key = value[_START.size : key_end]
+        entry = self._memory.use(key)
         if entry is None or hash(entry[0]) != digest:
             return None
         head_end = key_end + head_length
-        return Recording(value[key_end:head_end], value[head_end:], entry[1])
+        return Recording(value[key_end:head_end], value[head_end:], key, entry[1])
 
     def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
         """Keep the answer to ``request``, which the entry under ``key`` gave."""

@@ -34,7 +34,7 @@ class View:
         self.not_cached = not_cached
         self._interface = interface
         self._chain = chain
-        self._memory = memory
+        self.memory = memory
         self._outer = outer
         self._keeps_records = any(isinstance(use.layout, MlyLayout) for use in outer.uses)
         self._replay = Replay(memory, chain.prefix) if chain is not None and memory is not None else None
@@ -68,18 +68,18 @@ class View:
         return sum(given != key for given, key in zip(cache_key, keys, strict=True))
 
     def hot_keys(self, count: int) -> Sequence[str]:
-        if self._chain is None or self._memory is None:
+        if self._chain is None or self.memory is None:
             return []
-        keys = self._memory.newest(self._chain.prefix, count)
+        keys = self.memory.newest(self._chain.prefix, count)
         return [key[GENERATION_BYTES:].decode("utf-8", "surrogatepass") for key in keys]
 
     def rows_of(self, keys: Sequence[str]) -> Rows | None:
         return rows_from_keys(self._interface, keys)
 
     def _state(self, key: bytes) -> dict[str, object]:
-        if self._memory is None:
+        if self.memory is None:
             return {"state": "off", "reason": self.not_cached or "the datastore has no Cache"}
-        entry = self._memory.peek(key)
+        entry = self.memory.peek(key)
         if entry is None:
             return {"state": "miss"}
         value, ttl_s = entry

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from mlserve.contracts.memory import Memory
 from mlserve.types import Rows
 
 
 class Recording(Protocol):
-    """The two parts of a body around its service time, and the remaining life in seconds of the row it answers."""
+    """The two parts of a body around its service time; the key in memory of the row, and its remaining life."""
 
     head: bytes
     tail: bytes
+    key: bytes
     ttl_s: float
 
 
@@ -21,6 +23,8 @@ class CacheView(Protocol):
 
     not_cached: str | None
     """Why this version's answers are not cached; ``None`` if they are."""
+    memory: Memory | None
+    """The tier that recordings and the rows they answer are in; ``None`` if there is none."""
 
     def recall(self, request: bytes) -> Recording | None:
         """The answer recorded for a request of these very bytes, while its row is still in memory."""

@@ -29,6 +29,17 @@ class Memory(Protocol):
         """The value and its remaining life in seconds, without counting as a use; ``None`` if there is none."""
         ...
 
+    def entry(self, key: bytes) -> bytes | None:
+        """What stands under ``key`` now, opaque, to ask :meth:`lasts` about; ``None`` if nothing does."""
+        ...
+
+    def lasts(self, key: bytes, entry: bytes) -> float:
+        """The remaining life in seconds of ``entry``, which then counts as just used.
+
+        0 or less if it is not the very one that stands under ``key`` now, or if its life is over.
+        """
+        ...
+
     def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """Store ``value`` for ``ttl_s`` seconds, at the cost of those used least recently."""
         ...

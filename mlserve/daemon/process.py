@@ -17,31 +17,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlserve import registry
 from mlserve.cache.datastores import Datastores
 from mlserve.cache.external import External
 from mlserve.config.load import LoadedConfig, resolve_url
 from mlserve.config.schema import EndpointConfig
+from mlserve.daemon.handlers import handlers
 from mlserve.daemon.heap import freeze_heap
 from mlserve.daemon.hint import example_command
 from mlserve.daemon.models import open_manager, open_watch
 from mlserve.daemon.reconfigure import ConfigKeeper
 from mlserve.errors import SetupError
-from mlserve.observe.access import AccessLog
 from mlserve.observe.logs import log_event
 from mlserve.observe.metrics import Metrics
-from mlserve.serving.events import Event, ModelRemoved
 from mlserve.serving.manager import Manager
 from mlserve.transport.access import Guard
 from mlserve.transport.admin import Admin
-from mlserve.transport.application import Application
 from mlserve.transport.connection import Connection
 from mlserve.transport.door import Door
-from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.http1 import Http1Limits, Http1Server
-from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.opening import ALPN, Opening
-from mlserve.transport.predict import PredictHandler, PredictLimits
 
 logger = logging.getLogger("mlserve")
 
@@ -74,10 +68,10 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
             open_manager(loaded.config, metrics, watch, [metrics.on_event, log_event], datastores)
         )
         admin = Admin(manager, metrics, loaded, guard)
-        application = _application(manager, metrics, admin, guard, endpoint)
+        application, hits = handlers(manager, metrics, admin, guard, endpoint, lambda: datastores.aside_bytes)
 
         def front(connection: Connection) -> Opening:
-            return Opening(connection, Door(connection, application.at_once))
+            return Opening(connection, Door(connection, hits))
 
         server = Http1Server(application, _limits(endpoint), front=front)
         tls = await asyncio.to_thread(tls_context, loaded)
@@ -135,32 +129,6 @@ async def _drain(server: Http1Server, admin: Admin, endpoint: EndpointConfig) ->
     await asyncio.sleep(endpoint.shutdown_wait_ms.total_seconds())
     await server.stop_accepting()
     await server.close(endpoint.shutdown_timeout_ms.total_seconds())
-
-
-def _application(
-    manager: Manager, metrics: Metrics, admin: Admin, guard: Guard, endpoint: EndpointConfig
-) -> Application:
-    limits = PredictLimits(
-        timeout_s=endpoint.request_timeout.total_seconds(),
-        max_rows=endpoint.max_rows,
-        client_cache_control=endpoint.client_cache_control,
-        evaluations=endpoint.max_evaluator_concurrency,
-        evaluation_wait_s=endpoint.evaluator_wait.total_seconds(),
-    )
-    predict = PredictHandler(manager, metrics, limits)
-
-    def forget_removed(event: Event) -> None:
-        if isinstance(event, ModelRemoved):
-            predict.forget(event.model_id)
-
-    manager.listen(forget_removed)
-    protocols = [registry.resolve("protocols", name)() for name in registry.names("protocols")]
-    explain = ExplainHandler(manager, registry.resolve("protocols", "eval")(), guard)
-    meta = MetaHandler(manager)
-    manager.listen(meta.on_event)
-    return Application(
-        predict, protocols, explain, meta, admin, AccessLog(endpoint.access_log, endpoint.access_log_sample)
-    )
 
 
 def _limits(endpoint: EndpointConfig) -> Http1Limits:

@@ -52,12 +52,16 @@ class Metrics:
 
     def request(self, model_id: str, protocol: str, status: int, seconds: float) -> None:
         """One answered request; ``model_id`` is empty for ids that are not configured."""
-        now = self._clock()
-        if now >= self._minute_ends:
-            self._turn(now)
         requests = self._requests.get((model_id, protocol))
         if requests is None:
             requests = self._requests[model_id, protocol] = self.model(model_id).requests_by(protocol)
+        self.answered(requests, status, seconds)
+
+    def answered(self, requests: Requests, status: int, seconds: float) -> None:
+        """One answered request among ``requests``, those of its model by its protocol."""
+        now = self._clock()
+        if now >= self._minute_ends:
+            self._turn(now)
         requests.codes.counts[status] += 1
         requests.seconds.observe(seconds)
 

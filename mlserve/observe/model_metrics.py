@@ -62,6 +62,11 @@ class ModelMetrics:
             found = self.requests[protocol] = Requests()
         return found
 
+    def hit(self) -> None:
+        """Called for a request of one row that memory answered without being asked by key."""
+        self.rows.value += 1
+        self.lookups.counts["memory", "hit"] += 1
+
     def observe_infer(self, seconds: float, rows: int) -> None:
         """Called by the runner after each run, from the thread that ran it."""
         self.infer_seconds.observe(seconds)

@@ -86,6 +86,8 @@ class Deployment:
         """How the batcher is right now; ``None`` if rows are not batched."""
         self.facts = facts
         self.state = State.SERVING
+        self.withdrawn = False
+        """True from the moment that requests get another version, or none; who remembers it must ask."""
         self._close = close
         self._callers = 0
         self._empty = asyncio.Event()

@@ -156,6 +156,7 @@ class Manager:
 
     def _remove(self, model_id: str) -> None:
         running = self._running.pop(model_id)
+        running.servable.withdraw()
         task = asyncio.create_task(self._leave(model_id, running), name=f"close {model_id}")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

@@ -116,6 +116,11 @@ class Servable:
             raise NotReady(f"model {self._config.id} does not serve yet: {detail}")
         return self.deployment
 
+    def withdraw(self) -> None:
+        """No request gets the version that serves any more, though it may yet be here to drain."""
+        if self.deployment is not None:
+            self.deployment.withdrawn = True
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -132,6 +137,7 @@ class Servable:
         """Drains what serves and what already drains. Call after the task of :meth:`run` has ended."""
         self._news.close()
         self.attempted.set()
+        self.withdraw()
         if self.deployment is not None:
             self._retire(self.deployment)
             self.deployment = None
@@ -250,6 +256,7 @@ class Servable:
         return artifacts
 
     def _publish(self, deployment: Deployment) -> None:
+        self.withdraw()
         replaced, self.deployment = self.deployment, deployment
         self.error = None
         if replaced is not None:

@@ -84,6 +84,21 @@ class MemoryStore:
             return None
         return entry[_EXPIRY:], int.from_bytes(entry[:_EXPIRY], "little") / 1000 - self._clock()
 
+    def entry(self, key: bytes) -> bytes | None:
+        """What stands under ``key``, opaque, to ask :meth:`lasts` about; ``None`` if nothing does."""
+        return self._entries[(hash(key) >> _HASH_SHIFT) % self.shards].get(key)
+
+    def lasts(self, key: bytes, entry: bytes) -> float:
+        """Remaining life in seconds of ``entry``, which then counts as used; 0 or less if it stands there no more."""
+        shard = self._entries[(hash(key) >> _HASH_SHIFT) % self.shards]
+        if shard.get(key) is not entry:
+            return 0.0
+        left_s = int.from_bytes(entry[:_EXPIRY], "little") / 1000 - self._clock()
+        if left_s > 0:
+            del shard[key]
+            shard[key] = entry
+        return left_s
+
     def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
         """Store ``value`` for ``ttl_s`` seconds. What is larger than a shard is not stored, nor is what it replaces."""
         entry = max(0, int((self._clock() + ttl_s) * 1000)).to_bytes(_EXPIRY, "little") + value

@@ -47,20 +47,6 @@ class Application:
         self._log(request, response, request_id)
         return response
 
-    def at_once(self, request: HttpRequest) -> HttpResponse | None:
-        """The answer to an evaluation that memory holds recorded; ``None`` for any other request: ask by a call.
-
-        For requests of which no header matters.
-        """
-        for protocol in self._protocols:
-            model_id = protocol.match(request.path)
-            if model_id is not None:
-                response = self._predict.at_once(request, protocol, model_id)
-                if response is not None:
-                    self._log(request, response)
-                return response
-        return None
-
     def _log(self, request: HttpRequest, response: HttpResponse, request_id: str | None = None) -> None:
         if self._access_log.picks():
             self._access_log.write(

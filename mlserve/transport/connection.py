@@ -145,24 +145,26 @@ class Connection(asyncio.Protocol):
         return self._peer
 
     @property
-    def idle(self) -> bool:
-        """True while no byte of a request is unanswered: what a protocol in front may rely on."""
-        return self._state is State.IDLE and self._reader.empty
+    def free(self) -> bool:
+        """Whether a protocol in front may answer: no byte of a request is unanswered, and this is not the end.
 
-    def free_for(self, size: int) -> bool:
-        """Whether a protocol in front may answer a request of ``size`` bytes: idle, and no limit could refuse it."""
-        return (
-            self._state is State.IDLE
-            and self._reader.empty
-            and size <= self._limits.max_header_bytes
-            and size <= self._limits.max_body_bytes
-            and self._port.in_flight.has_room(size)
-        )
+        Never while the port drains, for then an answer has to say that it is the last.
+        """
+        return self._state is State.IDLE and self._reader.empty and not self._port.draining
 
-    def answer(self, response: HttpResponse) -> None:
+    def has_room(self, size: int) -> bool:
+        """Whether no limit of the port would refuse a request of ``size`` bytes."""
+        limits = self._limits
+        return size <= limits.max_header_bytes and size <= limits.max_body_bytes and self._port.in_flight.has_room(size)
+
+    def answer(self, response: bytes) -> None:
         """Send a protocol in front's answer to a request that has not come to us, where we were free for it."""
-        last = self._port.draining
-        self._finish(*encode(response, head_only=False, connection="close" if last else ""), last)
+        self._transport.write(response)
+        if self._writing_paused:
+            self._state = State.WRITING
+            self._await_progress()
+        else:
+            self._deadline.set(self._limits.idle_timeout_s)
 
     def await_rest(self) -> None:
         """A protocol in front holds the beginning of what may be its own: from now on the client has to hurry."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _LINE: Final = re.compile(
     rb"(GET|POST) ((?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+)(?:\?([A-Za-z0-9._~!$&'()*+,;=:@/?%-]*))? HTTP/1\.1\r\n"
@@ -29,12 +29,21 @@ MAX_FIELDS_BYTES: Final = 1024
 """Longer headers are not plain, which bounds the memo of those that are."""
 
 
+class Plain(NamedTuple):
+    """What one plain request asks. ``query`` is the raw text after ``?``."""
+
+    method: str
+    path: str
+    query: str
+    body: bytes
+
+
 class _NotPlainError(Exception):
     """Raised and not returned, so that nothing of such headers (there may be secrets in them) stays in the memo."""
 
 
-def read_plain(data: bytes) -> tuple[str, str, str, bytes] | None:
-    """Method, path, query and body of ``data`` if that is exactly one whole plain request; else ``None``.
+def read_plain(data: bytes) -> Plain | None:
+    """What ``data`` asks if it is exactly one whole plain request; else ``None``.
 
     A ``GET`` has no body and no ``Content-Length``, a ``POST`` has one and no query.
     """
@@ -50,10 +59,10 @@ def read_plain(data: bytes) -> tuple[str, str, str, bytes] | None:
     if method == b"GET":
         if length is not None or body_at != len(data):
             return None
-        return "GET", path.decode(), query.decode() if query else "", b""
+        return Plain("GET", path.decode(), query.decode() if query else "", b"")
     if length is None or body_at + length != len(data) or query is not None:
         return None
-    return "POST", path.decode(), "", data[body_at:]
+    return Plain("POST", path.decode(), "", data[body_at:])
 
 
 @lru_cache(maxsize=512)  # a client's requests differ in their line and body, and their headers stay as they are

@@ -17,12 +17,11 @@ from mlserve.serving.manager import Manager
 from mlserve.transport.cache_control import cache_use
 from mlserve.transport.evaluators import Evaluators
 from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.question import question_of
 from mlserve.transport.status import error_response
 from mlserve.types import CacheUse, Context
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
-MAX_QUESTION_BYTES: Final = 2048
-"""Longer requests cost more to keep than to decode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +66,6 @@ class PredictHandler:
         self._metrics.request(known, protocol.name, response.status, monotonic() - request.received)
         return response
 
-    def at_once(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse | None:
-        """The answer if it is recorded in memory; ``None``, and nothing is counted, if the request has to be called.
-
-        For requests of which no header matters. Raises nothing.
-        """
-        try:
-            deployment = self._manager.acquire(model_id)  # not entered: nobody else runs before this returns
-        except RequestError:
-            return None
-        if deployment.cache.not_cached is not None or request.method not in protocol.methods:
-            return None
-        question = _question(request, protocol)
-        response = None if question is None else self._replayed(request, question, protocol, deployment)
-        if response is not None:
-            self._metrics.request(model_id, protocol.name, response.status, monotonic() - request.received)
-        return response
-
     async def _answer(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
         if request.method not in protocol.methods:
             raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
@@ -93,7 +75,7 @@ class PredictHandler:
             # Taken now: a request that ends after its model was removed must not bring that model's series back.
             metrics = self._model_metrics(model_id)
             plain = timeout is None and cache_control is None and deployment.cache.not_cached is None
-            question = _question(request, protocol) if plain else None
+            question = question_of(protocol, request.method, request.query, request.body) if plain else None
             if question is not None and (replayed := self._replayed(request, question, protocol, deployment)):
                 return replayed
             context = Context(
@@ -125,9 +107,7 @@ class PredictHandler:
         recording = deployment.cache.recall(question)
         if recording is None:
             return None
-        metrics = self._model_metrics(deployment.model_id)
-        metrics.rows.inc(1)
-        metrics.observe_lookup("memory", "hit", 1)
+        self._model_metrics(deployment.model_id).hit()
         body = Encoded(recording.head, recording.tail).body(_microseconds_since(request.received))
         return HttpResponse(200, body, protocol.content_type, _cache_header(_hit(recording.ttl_s)))
 
@@ -143,15 +123,6 @@ class PredictHandler:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
             raise BadRequest(f"{TIMEOUT_HEADER} must be a whole number of milliseconds above 0")
         return min(self._limits.timeout_s, int(text) / 1000)
-
-
-def _question(request: HttpRequest, protocol: Protocol) -> bytes | None:
-    """What requests of one model share when they ask the same; ``None`` for those too long to keep."""
-    if request.method == "POST":
-        question = b"%b\0%b" % (protocol.name.encode(), request.body)
-    else:
-        question = f"{protocol.name}\1{request.query}".encode("utf-8", "surrogateescape")
-    return question if len(question) <= MAX_QUESTION_BYTES else None
 
 
 def _microseconds_since(received: float) -> int:

@@ -43,10 +43,24 @@ def _start(status: int, content_type: str) -> str:
     return f"HTTP/1.1 {status} {phrase}\r\n{typed}"
 
 
+def start_of_ok(content_type: str) -> bytes:
+    """The head of every answer of status 200 that has a body, up to the value of ``Content-Length``."""
+    return f"{_start(200, content_type)}Content-Length: ".encode("latin-1")
+
+
+def end_of_head() -> bytes:
+    """The date, which is the last header of every answer, and the empty line."""
+    return _date_bytes(int(time.time()))
+
+
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
-    """The last header and the end of the head."""
     return f"Date: {formatdate(second, usegmt=True)}\r\n\r\n"
+
+
+@lru_cache(maxsize=1)
+def _date_bytes(second: int) -> bytes:
+    return _date(second).encode("ascii")
 
 
 @lru_cache(maxsize=256)  # names are few, and most values are those of the answer before

@@ -87,7 +87,8 @@ def test_a_load_that_began_under_the_old_size_gets_a_tier_of_the_new_one_next() 
     new = told.stores.memory(config(16))
     assert isinstance(new, MemoryStore)
     assert new is not late
-    assert new.shards * new.shard_bytes == 16 * MIB
+    assert new.shards * new.shard_bytes == 14 * MIB
+    assert told.stores.aside_bytes == 2 * MIB
     assert told.stores.memory(config(16)) is new
 
 

@@ -42,7 +42,7 @@ def recorded() -> Recorded:
 def test_an_answer_comes_back_in_two_parts(recorded: Recorded) -> None:
     """Around the service time, which is another one each time; with the life of the row."""
     recorded.clock.now += 13
-    assert recorded.recall() == Recording(b'{"serviceTimeMcs":', b',"data":1}', 47.0)
+    assert recorded.recall() == Recording(b'{"serviceTimeMcs":', b',"data":1}', KEY, 47.0)
 
 
 @pytest.mark.parametrize("other", [b"eval\x00x=1.5&s=a", b"eval\x01x=1.5&s=A", b"v2\x01x=1.5&s=a", b"", REQUEST + b" "])

@@ -123,7 +123,9 @@ async def test_removed_while_callers_are_inside(manager: Manager, stage: Stage) 
 
         caller = asyncio.create_task(call())
         await asyncio.to_thread(gate.wait_for_arrival)
+        assert not deployment.withdrawn
         manager.apply(named("b"), "/base")
+        assert deployment.withdrawn, "at once: who remembers it must not answer for it after a 404"
         await loaded(stage)
         assert (deployment.state, stage.backend.open_models) == (State.DRAINING, 2)
         gate.open()

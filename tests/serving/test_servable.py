@@ -121,8 +121,10 @@ async def test_a_new_version_replaces_the_old_which_drains(stage: Stage) -> None
         with first:
             source.write("2")
             stage.watch.tell()
+            assert not first.withdrawn
             event = await stage.event(ModelLoaded)
             assert event.replaced is first
+            assert (first.withdrawn, event.deployment.withdrawn) == (True, False)
             assert servable.acquire() is event.deployment
             assert event.deployment.generation != first.generation
             await asyncio.sleep(0)

@@ -94,6 +94,39 @@ def test_a_use_does_not_lengthen_a_life() -> None:
     assert answered is None
 
 
+def test_an_entry_lasts_while_it_stands_there() -> None:
+    """Who remembers an entry must learn that it is too old, gone, or replaced, if only by an equal one."""
+    clock = Clock()
+    store = MemoryStore(SHARD_BYTES, clock=clock)
+    assert store.entry(b"k") is None
+    store.put(b"k", b"v", 5.0)
+    entry = store.entry(b"k")
+    assert entry is not None
+    clock.now += 4.0
+    assert store.lasts(b"k", entry) == pytest.approx(1.0)
+    assert store.lasts(b"k", bytes(bytearray(entry))) == 0.0
+    assert store.lasts(b"other", entry) == 0.0
+    clock.now += 1.0
+    assert store.lasts(b"k", entry) <= 0.0
+    store.put(b"k", b"v", 5.0)
+    assert store.lasts(b"k", entry) == 0.0
+    store.clear()
+    assert store.lasts(b"k", entry) == 0.0
+
+
+def test_an_entry_that_lasts_counts_as_used() -> None:
+    """Else rows that are answered without being asked for by key would be the first to go."""
+    store = MemoryStore(room_for(4))
+    for key in b"abcd":
+        store.put(bytes([key]), b"1", LIFE)
+    entry = store.entry(b"a")
+    assert entry is not None
+    assert store.lasts(b"a", entry) > 0
+    store.put(b"e", b"1", LIFE)
+    assert store.peek(b"a") is not None
+    assert store.peek(b"b") is None
+
+
 def test_a_life_that_is_over_before_it_begins() -> None:
     """A promoted entry may have nothing left."""
     store = MemoryStore(SHARD_BYTES, clock=Clock())

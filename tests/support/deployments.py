@@ -12,6 +12,7 @@ import numpy as np
 from mlserve.config.schema import ModelConfig
 from mlserve.contracts.batching import BatchState
 from mlserve.contracts.cache_view import CacheView
+from mlserve.contracts.memory import Memory
 from mlserve.serving.deployment import Deployment, Facts, Origin
 from mlserve.types import Context, DType, InputField, Interface, Predict, Rows, Serving, Signature, TensorSpec
 
@@ -50,6 +51,7 @@ class FakeView:
     """Implements :class:`mlserve.contracts.cache_view.CacheView`: remembers what is recorded, and what it answers."""
 
     not_cached: str | None = "it names no DataStore"
+    memory: Memory | None = None
     recordings: dict[bytes, Recorded] = field(default_factory=dict)
     hot: Sequence[str] = ()
     explained: list[Rows] = field(default_factory=list)
@@ -61,7 +63,7 @@ class FakeView:
         return self.recordings.get(request)
 
     def record(self, request: bytes, key: bytes, head: bytes, tail: bytes) -> None:
-        self.recordings[request] = Recorded(head, tail, 863.4)
+        self.recordings[request] = Recorded(head, tail, key, 863.4)
 
     async def explain(self, rows: Rows, deadline: float) -> list[dict[str, object]]:
         self.explained.append(rows)
@@ -84,6 +86,7 @@ class Recorded:
 
     head: bytes
     tail: bytes
+    key: bytes
     ttl_s: float
 
 

@@ -22,13 +22,15 @@ from mlserve.transport.application import Application
 from mlserve.transport.connection import Connection
 from mlserve.transport.door import Door
 from mlserve.transport.explain import ExplainHandler
+from mlserve.transport.hits import Hits
 from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
-from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.opening import Opening
+from mlserve.transport.plain import Plain
 from mlserve.transport.port import Port
 from mlserve.transport.predict import PredictHandler, PredictLimits
+from mlserve.transport.repeats import Repeats
 from mlserve.types import Context, Rows
 from tests.support.chained import GENERATION, Chained
 from tests.support.deployments import deployment, interface
@@ -98,28 +100,31 @@ class RecordingTransport(asyncio.Transport):
 class Served:
     """One port over one cached model ``m``, ``y`` = 2 ``x``.
 
-    The cache's clock stands and its draws are the same each time, so that lives are equal.
+    The cache's clock stands at ``now`` and its draws are the same each time, so that lives are equal.
     """
 
     def __init__(
         self, *, door: bool, limits: Http1Limits | None = None, log: Literal["off", "all"] = "off", **of_predict: Any
     ) -> None:
-        self.memory = MemoryStore(1 << 20, clock=lambda: 1000.0)
+        self.now = 1000.0
+        self.memory = MemoryStore(1 << 20, clock=lambda: self.now)
         self.metrics = Metrics()
         self.manager = FakeManager()
         self.publish(2)
         manager = cast("Manager", self.manager)
         predict = PredictHandler(manager, self.metrics, PredictLimits(30.0, 10, **of_predict))
         guard = Guard(())
+        access_log = AccessLog(log, 1.0)
         self.application = Application(
             predict,
             [EvalProtocol()],
             ExplainHandler(manager, EvalProtocol(), guard),
             MetaHandler(manager),
             Admin(manager, self.metrics, loaded_config(), guard),
-            AccessLog(log, 1.0),
+            access_log,
         )
-        self.at_once = 0
+        self.repeats = Repeats(lambda: 1 << 16)
+        self.hits = CountedHits(manager, self.metrics, [EvalProtocol()], access_log, self.repeats)
         self._door = door
         self.limits = limits or Http1Limits()
         loop = asyncio.get_running_loop()
@@ -128,22 +133,44 @@ class Served:
 
     def publish(self, factor: int, generation: str = GENERATION) -> Deployment:
         """Put a version in place that multiplies by ``factor``."""
+        self.factor = factor
 
         async def predict(asked: Rows, context: Context) -> Rows:
-            return Rows({"y": asked.columns["x"] * factor}, asked.count)
+            return Rows({"y": asked.columns["x"] * self.factor}, asked.count)
 
         face = interface()
         observe = self.metrics.model("m").observe_lookup
         chain = Chained(predict, memory=self.memory, face=face, generation=generation, random=Random(1)).chain
+        self.chain = chain
         chain._lookup._observe = observe
         view = View(face, chain, self.memory, NO_TIERS, None)
-        made = deployment(chain, face, generation=generation, cache=view)
+        return self.put(deployment(chain, face, generation=generation, cache=view))
+
+    def put(self, made: Deployment) -> Deployment:
+        """``made`` serves from now on, in place of what did."""
+        self.withdraw()
         self.manager.deployments["m"] = made
         return made
 
+    def withdraw(self) -> None:
+        """Nothing serves from now on."""
+        before = self.manager.deployments.get("m")
+        if before is not None:
+            before.withdrawn = True
+        self.manager.deployments["m"] = None
+
+    @property
+    def at_once(self) -> int:
+        """Answers that the door gave."""
+        return self.hits.by_bytes + self.hits.by_question
+
+    @at_once.setter
+    def at_once(self, count: int) -> None:
+        self.hits.by_bytes, self.hits.by_question = count, 0
+
     def front(self, connection: Connection) -> asyncio.Protocol:
         """As the daemon puts it together, or the same without the door."""
-        return Opening(connection, Door(connection, self._counted) if self._door else None)
+        return Opening(connection, Door(connection, self.hits) if self._door else None)
 
     def connect(self) -> Talk:
         return Talk(self)
@@ -165,9 +192,21 @@ class Served:
             if family.name.startswith("mlserve_") and "seconds" not in sample.name and "created" not in sample.name
         }
 
-    def _counted(self, request: HttpRequest) -> HttpResponse | None:
-        answer = self.application.at_once(request)
-        self.at_once += answer is not None
+
+class CountedHits(Hits):
+    """How many answers were found by their request's bytes, and how many by what it asks."""
+
+    by_bytes = 0
+    by_question = 0
+
+    def repeated(self, request: bytes, peer: str, received: float) -> bytes | None:
+        answer = super().repeated(request, peer, received)
+        self.by_bytes += answer is not None
+        return answer
+
+    def recorded(self, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
+        answer = super().recorded(plain, request, peer, received)
+        self.by_question += answer is not None
         return answer
 
 

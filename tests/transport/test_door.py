@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from mlserve.cache.outer import NO_TIERS
+from mlserve.cache.view import View
 from mlserve.errors import NotReady
-from mlserve.transport.door import Door
+from mlserve.transport.hits import Hits
 from mlserve.transport.http1 import Http1Server
 from mlserve.transport.limits import Http1Limits
-from mlserve.transport.message import HttpRequest, HttpResponse
 from mlserve.transport.opening import ALPN
 from tests.support import http1
 from tests.support.certificate import self_signed
+from tests.support.deployments import deployment
 from tests.support.doors import GET, POST, Served, Talk, answers
 from tests.support.virtual_time import in_virtual_time
 
@@ -108,7 +110,7 @@ async def test_a_connection_over_the_bound_is_told_so_whatever_memory_holds() ->
 
 
 async def test_a_new_version_answers_from_the_moment_it_is_there() -> None:
-    """The door holds nothing itself, so nothing of it can be stale."""
+    """What the door knows of a version is worth nothing once another serves, with or without word of it."""
     served, talk = await open_door()
     talk.give(GET, POST)
     served.publish(3, NEXT)
@@ -126,7 +128,7 @@ async def test_a_new_version_answers_from_the_moment_it_is_there() -> None:
 async def test_a_model_that_is_gone_or_not_ready_is_not_answered_for() -> None:
     """Memory still holds its rows until they are pushed out."""
     served, talk = await open_door()
-    served.manager.deployments["m"] = None
+    served.withdraw()
     assert b" 503 " in await talk.say(GET)
     del served.manager.deployments["m"]
     assert b" 404 " in await talk.say(GET)
@@ -135,9 +137,11 @@ async def test_a_model_that_is_gone_or_not_ready_is_not_answered_for() -> None:
 
 
 async def test_a_version_that_is_not_cached_is_not_answered_for() -> None:
-    """``CacheVersion`` or a doubt about the model took the cache away; what was recorded before must not speak."""
+    """A doubt about the model took the cache away; what was recorded and learnt before must not speak."""
     served, talk = await open_door()
-    served.manager.acquire("m").cache.not_cached = "its outputs differ from run to run"
+    before = served.manager.acquire("m")
+    not_cached = View(before.interface, None, None, NO_TIERS, "its outputs differ from run to run")
+    served.put(deployment(before.predict, before.interface, cache=not_cached))
     await talk.say(GET, POST)
     assert served.at_once == 0
     assert bodies(talk) == [b'{"y":3.0}}'] * 2
@@ -150,17 +154,6 @@ async def test_an_answer_that_memory_dropped_is_computed_again() -> None:
     served.memory.clear()
     assert b"fwd=miss" in await talk.say(GET)
     assert served.at_once == 0
-    talk.leave()
-
-
-async def test_the_door_keeps_nothing_of_requests() -> None:
-    """What it needs is in the memory tier and charged to it already."""
-    served, talk = await open_door()
-    used = served.memory.used_bytes
-    for number in range(100):
-        talk.give(GET.replace(b"Host: a", b"Host: a%d" % number))
-    assert served.at_once == 100
-    assert served.memory.used_bytes == used
     talk.leave()
 
 
@@ -223,13 +216,12 @@ async def test_the_idle_deadline_counts_from_the_last_answer() -> None:
 
 
 async def test_the_last_answer_while_draining_says_so() -> None:
-    """Clients of a server that stops must turn to another one."""
+    """Clients of a server that stops must turn to another one: the door leaves them to the connection."""
     served, talk = await open_door()
     served.port.draining = True
     talk.connection.drain()
-    talk.give(GET)
-    assert served.at_once == 1
-    assert b"Connection: close\r\n" in talk.transport.written
+    assert b"Connection: close\r\n" in await talk.say(GET)
+    assert served.at_once == 0
     assert talk.transport.told == ["close"]
     talk.leave()
 
@@ -250,12 +242,12 @@ async def test_a_fault_at_the_door_is_logged_and_the_request_is_answered(
 ) -> None:
     """An exception out of ``data_received`` would cut the connection without a word."""
 
-    def failing(request: HttpRequest) -> HttpResponse | None:
-        raise error
+    class Failing(Hits):
+        def repeated(self, request: bytes, peer: str, received: float) -> bytes | None:
+            raise error
 
-    _, talk = await open_door()
-    talk.transport.protocol = Door(talk.connection, failing)
-    talk.transport.protocol.connection_made(talk.transport)
+    served, talk = await open_door()
+    served.hits.__class__ = Failing
     assert b" 200 " in await talk.say(GET)
     assert "the door failed" in caplog.text
     talk.leave()

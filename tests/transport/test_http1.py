@@ -741,7 +741,7 @@ async def test_a_protocol_in_front_answers_what_it_knows_and_passes_on_the_rest(
             self.eof_received = behind.eof_received  # type: ignore[method-assign]  # passed on as it is
 
         def data_received(self, data: bytes) -> None:
-            if data == b"knock" and self.behind.idle:  # type: ignore[attr-defined]  # the server gives a Connection
+            if data == b"knock" and self.behind.free:  # type: ignore[attr-defined]  # the server gives a Connection
                 self.behind._transport.write(b"who is there")  # type: ignore[attr-defined]  # as above
             else:
                 self.behind.data_received(data)
