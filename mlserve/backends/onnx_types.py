@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import struct
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
@@ -66,7 +67,7 @@ def maps_reader(node: Any) -> Callable[[list[dict[Any, Any]]], Array]:
 
 def _rows_of(maps: list[dict[Any, Any]], *, text_keys: bool, float32: bool) -> Array:
     if float32:
-        left = iter(_shortest(list(chain.from_iterable([row.values() for row in maps]))))
+        left = iter(_shortest(list(chain.from_iterable(map(dict.values, maps)))))
         for row in maps:
             for key in row:
                 row[key] = next(left)
@@ -77,7 +78,8 @@ def _rows_of(maps: list[dict[Any, Any]], *, text_keys: bool, float32: bool) -> A
 
 def _shortest(values: list[float]) -> list[float]:
     """For each float32, the double whose shortest text is its own; all at once, since text costs most one by one."""
-    texts = orjson.dumps(np.array(values, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+    packed = struct.pack(f"{len(values)}f", *values)  # a quarter of what numpy takes to read a list
+    texts = orjson.dumps(np.frombuffer(packed, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
     doubles: list[Any] = orjson.loads(texts)
     if b"null" in texts:  # NaN and infinities have no JSON
         return [value if double is None else double for value, double in zip(values, doubles, strict=True)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from mlserve.protocols.numbers import is_ordinary
-from mlserve.protocols.texts import Texts, is_plain_map, texts_of
-from mlserve.types import Array, Interface, Rows, Serving, TensorSpec
-
-_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+from mlserve.protocols.short_answer import Outputs, flat, one_column, one_row
+from mlserve.protocols.texts import Texts, texts_of
+from mlserve.types import Interface, Rows, Serving, TensorSpec
+from mlserve.values import count_non_finite_in
 
 
 class Data(NamedTuple):
@@ -34,20 +33,18 @@ def data_json(answer: Rows, interface: Interface, *, batch: bool) -> Data:
     if outputs is None:
         scalar = interface.serving is not Serving.WHOLE
         outputs = tuple([(name, scalar) for name in answer.columns])
-    if not batch and (text := _one_row(answer, outputs)) is not None:
-        return Data(text, 0)
+    if not batch and (json := one_row(answer, outputs)) is not None:
+        return Data(json, 0)
+    if batch and (json := one_column(answer, outputs)) is not None:
+        return Data(json, count_non_finite_in(answer.columns[outputs[0][0]]))
     columns = [
-        (name, texts_of(_flat(answer.columns[name]) if scalar else answer.columns[name])) for name, scalar in outputs
+        (name, texts_of(flat(answer.columns[name]) if scalar else answer.columns[name])) for name, scalar in outputs
     ]
     json = _objects(columns, answer.count)
     return Data(json if batch else json[1:-1], sum([texts.non_finite for _, texts in columns]))
 
 
-_Outputs = tuple[tuple[str, bool], ...]
-"""Names in order; True where a column of shape ``(n,1)`` is one of scalars."""
-
-
-def _outputs(interface: Interface) -> _Outputs | None:
+def _outputs(interface: Interface) -> Outputs | None:
     if interface.outputs is None:
         return None
     by_rows = interface.serving is not Serving.WHOLE
@@ -56,32 +53,6 @@ def _outputs(interface: Interface) -> _Outputs | None:
 
 def _is_vector(spec: TensorSpec) -> bool:
     return spec.shape is not None and len(spec.shape) == 2 and spec.shape[1] is None
-
-
-def _flat(column: Array) -> Array:
-    return column[:, 0] if column.ndim == 2 and column.shape[1] == 1 else column
-
-
-def _one_row(answer: Rows, outputs: _Outputs) -> bytes | None:
-    """The object of one row whose values orjson prints by our rules; ``None`` if some value needs more care."""
-    row: dict[str, Any] = {}
-    for name, scalar in outputs:
-        column = answer.columns[name]
-        if column.size != 1 or column.ndim > (2 if scalar else 1):
-            return None
-        kind, value = column.dtype.kind, column.item()
-        if kind == "f":
-            if not is_ordinary(value) or column.itemsize == 2:
-                return None
-            if column.itemsize == 4:
-                value = column[0, 0] if column.ndim == 2 else column[0]  # knows its own shortest text
-        elif kind not in "biu" and type(value) is not str and not is_plain_map(value):
-            return None
-        row[name] = value
-    try:
-        return orjson.dumps(row, option=_OPTIONS)
-    except orjson.JSONEncodeError:  # text that is not UTF-8
-        return None
 
 
 def _objects(columns: list[tuple[str, Texts]], count: int) -> bytes:

@@ -37,7 +37,7 @@ def loads(text: bytes) -> Any:
 
     Raises :class:`BadRequest` with the byte at which the text stops being JSON, in time proportional to its length.
     """
-    if b"-0" in text and _NEGATIVE_ZERO.search(text):
+    if b"-" in text and b"-0" in text and _NEGATIVE_ZERO.search(text):
         return _loads_leniently(text)
     try:
         return orjson.loads(text)

@@ -24,6 +24,11 @@ def is_ordinary(value: float) -> bool:
     return SMALL <= value < LARGE or -LARGE < value <= -SMALL or value == 0
 
 
+def are_ordinary(column: Array) -> bool:
+    """As :func:`is_ordinary`, for all elements of a column of floats."""
+    return bool(np.isfinite(column).all()) and not _has_extremes(column)
+
+
 def column_text(column: Array) -> bytes:
     """A column of numbers, of any shape but ``()``, as a JSON list: the shortest texts, exponents bounded.
 

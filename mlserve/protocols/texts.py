@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Mapping
+from itertools import chain
+from operator import countOf
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 
-from mlserve.protocols.numbers import LARGE, SMALL, column_text, printable_scalar
+from mlserve.protocols.numbers import LARGE, SMALL, are_ordinary, column_text, printable_scalar
 from mlserve.types import Array
-from mlserve.values import count_non_finite_in
+from mlserve.values import count_non_finite_in, packed
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+_DOUBLE: Final = np.dtype(np.float64)
 _OWN_LINE: Final = b",\n  "
 """Between the elements of an indented list; no JSON string holds a raw line break."""
 
@@ -39,7 +42,7 @@ def texts_of(column: Array) -> Texts:
         if set(map(type, values)) == {str}:
             texts = _strings(values)
         else:
-            texts = _maps(values) if all(map(is_plain_map, values)) else None
+            texts = _maps(values) if _are_plain_maps(values) else None
         if texts is not None:
             return texts
     return Texts(
@@ -59,16 +62,22 @@ def is_plain_map(value: Any) -> bool:
     return True
 
 
+def _are_plain_maps(values: list[Any]) -> bool:
+    """True for dicts of ordinary numbers; of numbers that are no ``float`` orjson prints by our rules or none."""
+    if countOf(map(type, values), dict) < len(values):
+        return False
+    items = list(chain.from_iterable(map(dict.values, values)))
+    numbers = packed(items, _DOUBLE) if items else None
+    return numbers is not None and are_ordinary(numbers)
+
+
 def _numbers(column: Array) -> Texts:
-    non_finite = 0
+    non_finite = count_non_finite_in(column)
     if column.dtype.kind == "c":
-        non_finite = count_non_finite_in(column)
         column = np.stack((column.real, column.imag), axis=-1)
     lists = column.ndim - 1
     if column.size:
-        text = column_text(column)
-        non_finite = non_finite or text.count(b"null")
-        rows = text[lists + 1 : -lists - 1].split(b"]" * lists + b"," + b"[" * lists)
+        rows = column_text(column)[lists + 1 : -lists - 1].split(b"]" * lists + b"," + b"[" * lists)
         return Texts(b"[" * lists, rows, b"]" * lists, non_finite)
     return Texts(b"", [column_text(row) for row in column], b"", 0)
 
@@ -82,9 +91,9 @@ def _strings(values: list[str]) -> Texts | None:
 
 
 def _maps(values: list[dict[str, float]]) -> Texts | None:
-    """``None`` if some key is not UTF-8, or holds what stands between two maps."""
+    """``None`` if some key is no text, is not UTF-8, or holds what stands between two maps."""
     try:
-        rows = orjson.dumps(values)[2:-2].split(b"},{")
+        rows = orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_DATACLASS)[2:-2].split(b"},{")
     except orjson.JSONEncodeError:
         return None
     return Texts(b"{", rows, b"}", 0) if len(rows) == len(values) else None

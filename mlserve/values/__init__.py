@@ -10,6 +10,7 @@ from mlserve.values.agree import agrees
 from mlserve.values.defaults import default_row
 from mlserve.values.names import refuse_names
 from mlserve.values.nesting import depth_of
+from mlserve.values.packing import packed
 from mlserve.values.plain import count_non_finite, count_non_finite_in, plain_row, plain_value
 from mlserve.values.rows import rows_from_values
 from mlserve.values.show import example, shown
@@ -21,6 +22,7 @@ __all__ = [
     "default_row",
     "depth_of",
     "example",
+    "packed",
     "plain_row",
     "plain_value",
     "refuse_names",

@@ -21,10 +21,13 @@ from typing import Any, Final
 import numpy as np
 
 from mlserve.types import Array, DType
+from mlserve.values.packing import packed
 from mlserve.values.show import shown
 
 _EXACT: Final = 2**53
 _FEW: Final = 64
+"""So many values are sooner looked at one by one than by numpy."""
+_DOUBLE: Final = np.dtype(np.float64)
 
 
 class Misfit(Exception):
@@ -47,7 +50,8 @@ def filler(dtype: DType) -> Callable[[Sequence[Any]], Array]:
         raise TypeError("no input has the type json")
     if dtype.is_integer:
         info = np.iinfo(dtype.numpy)
-        return partial(_integers, dtype, dtype.numpy, int(info.min), int(info.max))
+        wide = np.dtype(np.uint64 if dtype is DType.UINT64 else np.int64)
+        return partial(_integers, dtype, dtype.numpy, wide, int(info.min), int(info.max))
     if dtype.is_complex:
         part = DType.FLOAT32 if dtype is DType.COMPLEX64 else DType.FLOAT64
         return lambda flat: filler(part)(flat).view(dtype.numpy)
@@ -61,7 +65,11 @@ def _booleans(flat: Sequence[Any]) -> Array:
     return np.array(flat, dtype=np.bool_)
 
 
-def _integers(dtype: DType, kind: np.dtype[Any], low: int, high: int, flat: Sequence[Any]) -> Array:
+def _integers(
+    dtype: DType, kind: np.dtype[Any], wide: np.dtype[Any], low: int, high: int, flat: Sequence[Any]
+) -> Array:
+    if len(flat) > _FEW and (column := packed(flat, wide)) is not None and _within(column, low, high):
+        return column.astype(kind, copy=False)
     if set(map(type, flat)) != {int}:
         flat = [_whole(index, value, dtype, low, high) for index, value in enumerate(flat)]
     if min(flat) < low or max(flat) > high:
@@ -87,18 +95,19 @@ def _integer_expected(dtype: DType, low: int, high: int) -> str:
 
 
 def _floats(dtype: DType, kind: np.dtype[Any], largest: float, flat: Sequence[Any]) -> Array:
+    if len(flat) > _FEW and (column := packed(flat, _DOUBLE)) is not None and _within(column, -largest, largest):
+        return column.astype(kind, copy=False)
     if not set(map(type, flat)) <= {float, int}:
         index = _first(flat, lambda value: type(value) not in (float, int))
         raise Misfit(index, f"a number ({dtype})", flat[index])
-    # Of a few values, looking at each is quicker than numpy. A NaN that comes first makes both comparisons false,
-    # one that comes later is passed over: either way is right.
+    # A NaN that comes first makes both comparisons false, one that comes later is passed over: either way is right.
     if len(flat) <= _FEW and min(flat) >= -largest and max(flat) <= largest:
         return np.array(flat, dtype=np.float64).astype(kind, copy=False)
     return _floats_looked_through(dtype, kind, flat)
 
 
 def _floats_looked_through(dtype: DType, kind: np.dtype[Any], flat: Sequence[Any]) -> Array:
-    """As :func:`_floats`, where there are many values, or some that are not finite or may overflow."""
+    """As :func:`_floats`, where some are not finite or may overflow."""
     try:
         wide = np.array(flat, dtype=np.float64)
     except OverflowError:
@@ -145,6 +154,11 @@ def _text(index: int, value: object) -> str:
         except ValueError:  # binascii.Error is one; so is the complaint about text that is not ASCII
             raise Misfit(index, 'base64 with its padding in {"b64": "…"}', value["b64"]) from None
     raise Misfit(index, 'a string, or {"b64": "…"} for bytes that are not text', value)
+
+
+def _within(column: Array, low: float, high: float) -> bool:
+    """Also false where one is NaN."""
+    return bool(column.min().item() >= low and column.max().item() <= high)
 
 
 def _first(flat: Sequence[Any], is_wrong: Callable[[Any], bool]) -> int:

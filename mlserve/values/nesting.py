@@ -1,12 +1,13 @@
 """Nested lists taken apart: how deep, which dimensions, and all their leaves in one flat list.
 
-Every pass over elements runs in C (``map``, ``set``, ``chain``), since a request may hold millions of them.
+Every pass over elements runs in C (``map``, ``countOf``, ``reduce``), since a request may hold millions of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from functools import reduce
+from operator import countOf, iconcat
 from typing import Any, Final
 
 MAX_RANK: Final = 32
@@ -41,18 +42,17 @@ def flatten(value: list[Any], depth: int) -> tuple[list[Any], tuple[int, ...]]:
         raise Uneven(0, 0, "the list is empty")
     flat, dims = value, [len(value)]
     for level in range(1, depth):
-        if set(map(type, flat)) != {list}:
+        if countOf(map(type, flat), list) < len(flat):
             index = next(index for index, item in enumerate(flat) if type(item) is not list)
             raise Uneven(level, index, "a single value stands where the others are lists")
-        lengths = set(map(len, flat))
-        if len(lengths) > 1:
-            first = len(flat[0])
+        first = len(flat[0])
+        if countOf(map(len, flat), first) < len(flat):
             index = next(index for index, item in enumerate(flat) if len(item) != first)
             raise Uneven(level, index, f"{len(flat[index])} values, where those before it have {first}")
-        if lengths == {0}:
+        if not first:
             raise Uneven(level, 0, "the list is empty")
-        dims.append(lengths.pop())
-        flat = list(chain.from_iterable(flat))
+        dims.append(first)
+        flat = reduce(iconcat, flat, [])
     return flat, tuple(dims)
 
 

@@ -8,7 +8,7 @@ ways to the same columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from mlserve.errors import BadRequest
 from mlserve.types import Array, DType, InputField, Interface, Rows
 from mlserve.values.columns import column_of
 from mlserve.values.defaults import default_row
-from mlserve.values.elements import largest
+from mlserve.values.elements import Misfit, filler, largest
 from mlserve.values.nesting import depth_of
 
 Converter = Callable[[Any], Array | None]
@@ -64,7 +64,11 @@ def _default(field: InputField) -> Array | None:
 
 def _converter(field: InputField) -> Converter:
     dtype = field.dtype
-    if field.shape != () or dtype.is_complex:
+    if dtype.is_complex or dtype is DType.JSON:
+        return partial(_nested, field)
+    if field.shape is not None and len(field.shape) == 1:
+        return partial(_vector, filler(dtype), field.shape[0])
+    if field.shape != ():
         return partial(_nested, field)
     if dtype is DType.STRING:
         return _string
@@ -119,8 +123,17 @@ def _bfloat16(kind: np.dtype[Any], bound: float, value: Any) -> Array | None:
     return None if column is None else column.astype(kind)
 
 
+def _vector(fill: Callable[[Sequence[Any]], Array], width: int | None, value: Any) -> Array | None:
+    if type(value) is not list or not value or (width is not None and len(value) != width):
+        return None
+    try:
+        return fill(value).reshape(1, -1)
+    except Misfit:
+        return None
+
+
 def _nested(field: InputField, value: Any) -> Array | None:
-    """Lists, and what the runtime declares no rank for. Looking twice at what is wrong costs only those who err."""
+    """Lists of lists, and whatever has no declared rank. Looking twice at what is wrong costs only those who err."""
     depth = depth_of(value) - field.dtype.is_complex
     rank = depth if field.shape is None else len(field.shape)
     if value is None or depth != rank or rank < 0:

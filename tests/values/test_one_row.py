@@ -28,6 +28,12 @@ SCALARS = (
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3), max_leaves=6)
 
 
+def default_of(dtype: DType, there: bool) -> dict[str, Any]:
+    """What to make an input with."""
+    default = {DType.STRING: "d", DType.BOOL: True}.get(dtype, [1, 0] if dtype.is_complex else 1)
+    return {"default": default} if there else {}
+
+
 def outcome(interface: Interface, values: dict[str, Any], *, short: bool) -> object:
     """Columns as bytes with their dtypes, or the error; ``short`` allows the short way."""
     try:
@@ -45,7 +51,7 @@ def outcome(interface: Interface, values: dict[str, Any], *, short: bool) -> obj
 @settings(max_examples=600, deadline=None)
 @given(
     st.sampled_from(INPUTS),
-    st.sampled_from([(), (), (2,), (None, 1), None]),
+    st.sampled_from([(), (), (2,), (None,), (0,), (None, 1), None]),
     st.sampled_from([Serving.ROWS, Serving.WHOLE]),
     VALUES,
     st.booleans(),
@@ -53,12 +59,27 @@ def outcome(interface: Interface, values: dict[str, Any], *, short: bool) -> obj
 def test_both_ways_say_the_same(
     dtype: DType, shape: Shape | None, serving: Serving, value: Any, with_default: bool
 ) -> None:
-    default = {DType.STRING: "d", DType.BOOL: True}.get(dtype, [1, 0] if dtype.is_complex else 1)
-    given_default = {"default": default} if with_default else {}
-    field = InputField("v", dtype, shape, **given_default)  # type: ignore[arg-type]  # any object is a default
+    field = InputField("v", dtype, shape, **default_of(dtype, with_default))
     interface = Interface((field, InputField("k", DType.INT64, ())), None, serving)
     for values in ({"v": value, "k": 1}, {"v": value, "k": [1, 2]}, {"k": 1}, {"v": value, "k": 1, "w": 1}):
         assert outcome(interface, values, short=True) == outcome(interface, values, short=False)
+
+
+LEAVES = {
+    DType.STRING: st.sampled_from(["a", "\udcff", {"b64": "/w=="}, {"b64": 1}]),
+    DType.BOOL: st.booleans(),
+}
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.data(), st.sampled_from(INPUTS), st.sampled_from([(2,), (None,), (0,)]), st.booleans())
+def test_both_ways_say_the_same_of_vectors(data: st.DataObject, dtype: DType, shape: Shape, with_default: bool) -> None:
+    """Of which the test above draws few that are right."""
+    plain = LEAVES.get(dtype, st.sampled_from(EDGES) | st.integers(0, 9) | st.floats())
+    value = data.draw(st.lists(plain | plain | SCALARS, max_size=3) | st.lists(plain, min_size=2, max_size=2))
+    field = InputField("v", dtype, shape, **default_of(dtype, with_default))
+    interface = Interface((field,), None, Serving.ROWS)
+    assert outcome(interface, {"v": value}, short=True) == outcome(interface, {"v": value}, short=False)
 
 
 @settings(max_examples=300, deadline=None)
