@@ -11,6 +11,7 @@ loader calls :meth:`Assembler.__call__` once for each version; nothing else know
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -159,6 +160,8 @@ class Assembler:
         uses, unused = _tier_uses(lease, interface, store)
         if memory is None and not uses:
             return predict, View(interface, None, None, NO_TIERS, "; ".join(unused)), unused
+        if memory is None:
+            unused += _never_read(uses)
         outer = OuterTiers(uses, observe=metrics.observe_lookup, observe_seconds=metrics.observe_cache)
         chain = CacheChain(
             predict,
@@ -204,6 +207,12 @@ def _tier_uses(lease: Lease, interface: Interface, store: DatastoreConfig) -> tu
             layout = MlyLayout(interface, longest_life_s=ttl_s)
         uses.append(TierUse(leased.label, leased.tier, layout, ttl_s, leased.config.read_only))
     return uses, warnings
+
+
+def _never_read(uses: Sequence[TierUse]) -> list[str]:
+    """A warning if none of the tiers that keep a version's answers gives them back to the server."""
+    said = [f"{use.label} is {use.layout.written_only}" for use in uses if use.layout.written_only is not None]
+    return [f"{'; '.join(said)}; give its datastore a Cache"] if len(said) == len(uses) else []
 
 
 def _first_runs(version: Version, feed: Feed) -> Findings:

@@ -245,14 +245,15 @@ class TestExternalTiers:
         monkeypatch.setattr(registry, "resolve", lambda kind, name: MemoryStore if name == "memory" else Away)
 
     @staticmethod
-    def version(face: Interface, link: dict[str, Any], **members: Any) -> Version:
+    def version(face: Interface, link: dict[str, Any], file: Path | None = None, **members: Any) -> Version:
+        transformer = {"Transformer": "t.py:f"} if file else {}
         tree = {
-            "Models": [{"ID": "m", "URL": "m.onnx", "DataStore": "d"}],
+            "Models": [{"ID": "m", "URL": "m.onnx", "DataStore": "d", **transformer}],
             "Datastores": [{"ID": "d", "Connection": "c", **members}],
             "Connections": [{"ID": "c", **link}],
         }
         (config,) = Config.model_validate(tree).wanted_models()
-        return Version(config, FakeModel(), face, "0123456789abcdef" * 4, None)
+        return Version(config, FakeModel(), face, "0123456789abcdef" * 4, file)
 
     async def test_a_store_that_is_away_costs_no_answer_and_no_flight(self) -> None:
         """A version is cached though nothing of its chain is there yet; its connection ends with it."""
@@ -281,6 +282,24 @@ class TestExternalTiers:
         assert cached.cache.not_cached is None
         assert len(cached.warnings) == 1
         await cached.close()
+
+    @pytest.mark.parametrize("cache", [{}, {"Cache": {"SizeMB": 1}}], ids=["alone", "behind memory"])
+    async def test_records_that_a_transformer_made_are_off_and_said_to_be(
+        self, cache: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Such a tier never gives a hit: ``explain`` would blame the record, and nobody know why the model is busy."""
+        file = tmp_path / "t.py"
+        file.write_text("def f(inputs, outputs):\n    return dict(outputs)\n", encoding="utf-8")
+        face = interface(InputField("x", DType.FLOAT32, (), precision=3), outputs=None, dict_hash=5)
+        version = self.version(face, {"Hostnames": "h"}, file, Namespace="n", Dataset="s", **cache)
+        made = await Assembler(Metrics(), Datastores())(version)
+        (document,) = await made.cache.explain(rows(x=[1]), monotonic() + 1)
+        tier = document["tiers"]["l1"]  # type: ignore[index]
+        assert tier["state"] == "off"
+        assert tier["reason"].startswith("written for mly's clients alone: a transformer decides")
+        assert made.warnings == (() if cache else (f"l1 is {tier['reason']}; give its datastore a Cache",))
+        assert made.cache.not_cached is None
+        await made.close()
 
 
 class Away(FakeStore):

@@ -55,8 +55,8 @@ class Layout(Protocol[N, V]):
     """
 
     @property
-    def readable(self) -> bool:
-        """False where what is written is for others alone: there is no use in asking the store for it."""
+    def written_only(self) -> str | None:
+        """Where what is written is for others alone: for whom, and why it is not read. ``None`` where it is read."""
         ...
 
     def names(self, keys: Sequence[bytes], rows: Rows) -> list[N | None]:

@@ -27,6 +27,9 @@ DICT_HASH: Final = "dictHash"
 MAX_BIN_NAME_BYTES: Final = 15
 """Aerospike's own limit."""
 
+_WRITTEN_ONLY: Final = (
+    "written for mly's clients alone: a transformer decides the outputs, so the server does not know the types of bins"
+)
 _INT64: Final = np.iinfo(np.int64)
 
 
@@ -53,7 +56,7 @@ class MlyLayout:
         reason = unfit(interface)
         if reason is not None or interface.dict_hash is None:
             raise ValueError(f"no row of this model fits into mly's records: {reason}")
-        self.readable = interface.outputs is not None
+        self.written_only = None if interface.outputs is not None else _WRITTEN_ONLY
         self._interface = interface
         self._dict_hash = interface.dict_hash
         self._outputs = [_Output.of(spec) for spec in interface.outputs or ()]
@@ -70,8 +73,8 @@ class MlyLayout:
         found = bins.get(DICT_HASH)
         if type(found) is not int or found != self._dict_hash:
             raise Stale(f"{DICT_HASH} is {found!r}, expected {self._dict_hash}")
-        if not self.readable:
-            raise Damaged("a transformer decides the outputs, so the types of the bins are not known")
+        if self.written_only is not None:
+            raise Damaged(self.written_only)
         if bins.keys() != self._bins:
             raise Damaged(f"bin {min(bins.keys() ^ self._bins)!r} is missing, or one too many")
         ttl_s = self._longest_life_s if value.ttl_s is None else min(value.ttl_s, self._longest_life_s)
@@ -93,7 +96,7 @@ class MlyLayout:
             if value is None or _unfit_name(name) is not None:
                 return None
             bins[name] = value
-        if self.readable and not self._reads_back(bins, payload):
+        if self.written_only is None and not self._reads_back(bins, payload):
             return None
         return Record(bins, life_s)
 

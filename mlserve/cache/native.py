@@ -44,7 +44,7 @@ _DIGEST_BYTES: Final = 32
 class NativeLayout:
     """Implements ``Layout[bytes, bytes]``. The same for every model, for the keys carry the generation."""
 
-    readable: Final = True
+    written_only: Final = None
 
     def names(self, keys: Sequence[bytes], rows: Rows) -> list[bytes | None]:
         """Every row has a place, under at most ``MAX_NAME_BYTES``."""

@@ -85,7 +85,7 @@ class UsedTier:
     @property
     def has_line(self) -> bool:
         """True if anything waits to be written, and could be read."""
-        return self.layout.readable and len(self._tier.writes) > 0
+        return self.layout.written_only is None and len(self._tier.writes) > 0
 
     def skipped(self, rows: int) -> None:
         """Rows that are not looked up here."""
@@ -96,7 +96,7 @@ class UsedTier:
 
         Raises :class:`Unavailable` and :class:`~mlserve.cache.merge.Unjoinable`.
         """
-        if not self.layout.readable:
+        if self.layout.written_only is not None:
             self.skipped(len(keys))
             return None
         asked = [name for name in names if name is not None]
@@ -109,7 +109,7 @@ class UsedTier:
         """As :meth:`read` of a single row, which most requests have, with less than half of the steps."""
         layout = self.layout
         (name,) = layout.names((key,), row)
-        if name is None or not layout.readable:
+        if name is None or layout.written_only is not None:
             self.skipped(1)
             return None
         (value,) = await self._values((name,), deadline)
@@ -140,6 +140,8 @@ class UsedTier:
 
     async def state(self, key: bytes, row: Rows, deadline: float) -> dict[str, object]:
         """For ``explain``: what the tier holds under one key. Counts nothing."""
+        if self.layout.written_only is not None:
+            return {"state": "off", "reason": self.layout.written_only}
         (name,) = self.layout.names([key], row)
         if name is None:
             return {"state": "off", "reason": "this row has no place in the tier's layout"}

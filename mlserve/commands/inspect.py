@@ -16,7 +16,7 @@ from rich.text import Text
 from mlserve.cache.segments import rule_of
 from mlserve.commands.loop import run
 from mlserve.commands.vocabulary import first_words
-from mlserve.commands.words import plain_table, row_words, size_words, wide_console
+from mlserve.commands.words import plain_table, row_words, wide_console
 from mlserve.config.load import LoadedConfig, parse_config
 from mlserve.config.redact import redact_url
 from mlserve.config.schema import ModelConfig, TestConfig
@@ -24,6 +24,7 @@ from mlserve.daemon.models import open_manager, open_watch
 from mlserve.errors import ConfigError, LoadError, SetupError
 from mlserve.observe.logs import configure_logging
 from mlserve.observe.metrics import Metrics
+from mlserve.observe.sizes import size_words
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.interface import row_shape
 from mlserve.serving.selftest import made_up_values, self_test

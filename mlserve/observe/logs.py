@@ -10,6 +10,7 @@ from typing import Final
 
 from mlserve.config.redact import redact_url
 from mlserve.observe.line import one_line
+from mlserve.observe.sizes import size_words
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 
 logger = logging.getLogger("mlserve")
@@ -54,12 +55,12 @@ def log_event(event: Event) -> None:
         case ModelLoaded(deployment, replaced):
             facts = deployment.facts
             logger.info(
-                "%s %s: %s, generation %s, %.1f MB, loaded in %.2f s",
+                "%s %s: %s, generation %s, %s, loaded in %.2f s",
                 event.model_id,
                 "replaced" if replaced else "serves",
                 facts.runtime,
                 deployment.generation[:12],
-                facts.size_bytes / 1e6,
+                size_words(facts.size_bytes),
                 facts.load_seconds,
             )
             for warning in facts.warnings:

@@ -238,8 +238,8 @@ def test_rows_stand_under_the_keys_of_mlys_clients() -> None:
 
 def test_outputs_of_a_transformer_are_written_and_not_read() -> None:
     """Its clients have a struct for them; here a double could be a float32 or not, and the answer would change."""
-    assert not TRANSFORMED.readable
-    assert LAYOUT.readable
+    assert TRANSFORMED.written_only is not None
+    assert LAYOUT.written_only is None
     answer = {"Class": objects("five"), "rank": objects(2), "p": np.array([0.5], np.float32), "q": objects(0.25)}
     record = written(TRANSFORMED, payload_of(**answer))
     assert bins_of(record) == {"Class": "five", "rank": 2, "p": 0.5, "q": 0.25, "dictHash": DICT_HASH}
