@@ -19,7 +19,7 @@ from typing import Final
 
 from mlserve import registry
 from mlserve.cache.ending import end
-from mlserve.cache.patience import patient
+from mlserve.cache.patience import Patient
 from mlserve.cache.writes import WriteCounts
 from mlserve.contracts.store import Store, StoreFault, StoreOptions
 
@@ -144,7 +144,7 @@ class Connection:
                 await self._close(store)
                 raise
             self.store = store
-        async with patient(self.options.read_timeout_s):
+        async with Patient(self.options.read_timeout_s):
             await self.store.check()
 
     async def _close(self, store: Store) -> None:

@@ -7,8 +7,9 @@ overdue, and the answer may lie in the socket already. A timer that fires late w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 
 class Patience:
@@ -36,13 +37,27 @@ class Patience:
             self._given_up()
 
 
-@asynccontextmanager
-async def patient(seconds: float) -> AsyncIterator[None]:
-    """Raises :class:`TimeoutError` out of a block that takes longer than ``seconds``."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as scope:
-        patience = Patience(seconds, lambda: scope.reschedule(loop.time()))
-        try:
-            yield
-        finally:
-            patience.end()
+class Patient:
+    """``async with Patient(seconds)``: raises :class:`TimeoutError` out of a block that takes longer than that."""
+
+    __slots__ = ("_patience", "_scope", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._scope = asyncio.timeout(None)
+
+    def give_up(self) -> None:
+        """The time is up now, inside the block."""
+        if self._scope.when() is None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
+        self._patience = Patience(self._seconds, self.give_up)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._patience.end()
+        return await self._scope.__aexit__(kind, error, trace)

@@ -1,7 +1,8 @@
-"""Reads of many requests joined into few: while one round trip is under way, names gather for the next.
+"""Reads of many requests joined into few: while round trips are under way, names gather for the next.
 
-A read that finds none under way goes at once. The round trips belong to a task of ours, so a caller that leaves, or
-waits no longer, spoils nobody's answer; a name that several ask for is asked for once.
+A read that finds none under way goes at once, in its caller's own step: a task for it would cost as much as the rest.
+All others belong to tasks of ours, so a caller that leaves, or waits no longer, spoils nobody's answer; a name that
+several of them ask for is asked for once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from mlserve.cache.ending import end
-from mlserve.cache.patience import Patience, patient
+from mlserve.cache.patience import Patience, Patient
 from mlserve.contracts.store import StoreFault
 
 NAMES_PER_READ: Final = 4_096
@@ -73,8 +74,11 @@ class Reads(Generic[N, V]):
         self._line: list[_Wish[N, V]] = []
         self._waiting = 0
         self._busy = 0
-        """Tasks that will look at the line again; one that is about to end is in ``_tasks`` and not here."""
+        """Reads alone, and tasks: those that will look at the line again. One that is about to end is in ``_tasks``
+        and not here."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._alone: set[Patient] = set()
+        """Reads that are under way in the steps of their callers."""
         self._closed = False
 
     async def get(self, names: Sequence[N], wait_s: float) -> list[V | None]:
@@ -86,14 +90,13 @@ class Reads(Generic[N, V]):
             raise StoreFault(CLOSED)
         if self._waiting + len(names) > MAX_WAITING:
             raise StoreFault(f"{self._waiting} names are waiting to be read already")
+        if not self._busy and wait_s >= self._timeout_s:
+            return await self._read_alone(names)
         wish: _Wish[N, V] = _Wish(names)
         self._line.append(wish)
         self._waiting += len(names)
         if self._busy < self._parallel:
-            self._busy += 1
-            task = asyncio.create_task(self._work_off(), name="cache reads")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start()
         patience = Patience(min(wait_s, self._timeout_s), lambda: wish.refuse(TimeoutError()))
         try:
             return await wish.values
@@ -106,7 +109,37 @@ class Reads(Generic[N, V]):
         # A task that is cancelled before its first step never looks at the line.
         waiting, self._line = self._line, []
         _refuse(waiting, StoreFault(CLOSED))
+        for patience in self._alone:
+            patience.give_up()
         await end(self._tasks, self._label)
+
+    async def _read_alone(self, names: Sequence[N]) -> list[V | None]:
+        """A caller that leaves takes its read along, and says nothing of the store."""
+        patience = Patient(self._timeout_s)
+        self._alone.add(patience)
+        self._busy += 1
+        try:
+            async with patience:
+                values = await self._fetch(names)
+        except Exception as error:
+            if self._closed:
+                raise StoreFault(CLOSED) from error
+            self._told.failed(error)
+            raise
+        finally:
+            self._alone.discard(patience)
+            self._busy -= 1
+            if self._line:
+                self._start()
+        self._told.succeeded()
+        return list(values)
+
+    def _start(self) -> None:
+        """Have the line worked off."""
+        self._busy += 1
+        task = asyncio.create_task(self._work_off(), name="cache reads")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work_off(self) -> None:
         try:
@@ -136,7 +169,7 @@ class Reads(Generic[N, V]):
         else:
             names = list(dict.fromkeys(name for wish in wishes for name in wish.names))
         try:
-            async with patient(self._timeout_s):
+            async with Patient(self._timeout_s):
                 values = await self._fetch(names)
         except asyncio.CancelledError:
             _refuse(wishes, StoreFault(CLOSED))

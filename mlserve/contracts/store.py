@@ -69,7 +69,8 @@ class Table(Protocol[Name, Value]):
         """The value under each name, ``None`` where there is none or its time is up; one round trip for all.
 
         Names may be any bytes, 1 to :data:`MAX_NAME_BYTES` of them, and may repeat. A value of more than
-        :data:`MAX_VALUE_BYTES` (somebody else's) answers as ``None`` and costs no memory. Raises :class:`StoreFault`.
+        :data:`MAX_VALUE_BYTES` (somebody else's) answers as ``None`` and costs no memory. A caller may leave at any
+        moment, and others hear nothing of it. Raises :class:`StoreFault`.
         """
         ...
 

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 READERS: Final = 4
 WRITERS: Final = 1
+GRACE_S: Final = 1.0
+"""The chain gives up sooner; whoever does not has waited for this long beside the configured times."""
 CLOSE_S: Final = 2.0
 """Far more than it takes: what was not sent is dropped."""
 
@@ -91,8 +93,12 @@ class RedisStore:
         from mlserve.stores.redis_pool import Pool
         from mlserve.stores.redis_table import Entries
 
-        reads, writes = self._pools = [Pool(self._connect, READERS), Pool(self._connect, WRITERS)]
-        return Entries(reads, writes, self._options)
+        given = self._options
+        grace_s = given.connect_timeout_s + GRACE_S
+        reads = Pool(self._connect, READERS, limit_s=grace_s + given.read_timeout_s, worth_s=given.read_timeout_s)
+        writes = Pool(self._connect, WRITERS, limit_s=grace_s + given.write_timeout_s)
+        self._pools = [reads, writes]
+        return Entries(reads, writes)
 
     async def _connect(self) -> Link:
         from mlserve.stores.redis_connect import connect

@@ -17,7 +17,7 @@ async def connect(address: Address, context: ssl.SSLContext | None, timeout_s: f
     """Raises :class:`StoreFault` after ``timeout_s`` at the latest, with no secret in its text."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await _connect(address, context)
+            return await _connect(address, context, timeout_s)
     except TimeoutError:
         # A server without TLS waits for the rest of what looks like a command.
         hint = "; a server without TLS is redis://" if context else ""
@@ -26,7 +26,7 @@ async def connect(address: Address, context: ssl.SSLContext | None, timeout_s: f
         raise unreachable(address, error) from error
 
 
-async def _connect(address: Address, context: ssl.SSLContext | None) -> Link:
+async def _connect(address: Address, context: ssl.SSLContext | None, timeout_s: float) -> Link:
     loop = asyncio.get_running_loop()
     if address.path is not None:
         _, link = await loop.create_unix_connection(Link, address.path)
@@ -35,14 +35,14 @@ async def _connect(address: Address, context: ssl.SSLContext | None) -> Link:
     try:
         if context is not None:
             await link.encrypt(context, address.host)
-        await _greet(link, address)
+        await _greet(link, address, timeout_s)
     except BaseException:
         link.abort()
         raise
     return link
 
 
-async def _greet(link: Link, address: Address) -> None:
+async def _greet(link: Link, address: Address, timeout_s: float) -> None:
     greetings: list[bytes] = []
     if (login := address.login) is not None:
         user = () if login.username is None else (login.username,)
@@ -52,7 +52,7 @@ async def _greet(link: Link, address: Address) -> None:
     if not greetings:
         return
     try:
-        for reply in await link.exchange(b"".join(greetings), len(greetings)):
+        for reply in await link.exchange(b"".join(greetings), len(greetings), timeout_s):
             if isinstance(reply, ReplyError):
                 raise failed(str(reply))
     except StoreFault as error:

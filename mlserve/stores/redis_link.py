@@ -1,5 +1,8 @@
 """One connection to a Redis server: requests out, replies in, and no trust left after the first mishap.
 
+A caller may leave: the replies that it no longer waits for are read all the same, and the link is ready again. Only
+whoever has waited long enough for them should end it.
+
 Of redis-py only its parser is used, hiredis: redis-py's own connections cannot be aborted, so a frozen server would
 keep their sockets and unsent bytes for as long as it likes; nor do they bound what one reply may hold.
 
@@ -36,51 +39,54 @@ class Oversized(Exception):
 
 
 class Link(asyncio.Protocol):
-    """Made by :func:`mlserve.stores.redis_connect.connect`. One :meth:`exchange` at a time."""
+    """Made by :func:`mlserve.stores.redis_connect.connect`. One :meth:`exchange` at a time, while :attr:`ready`."""
 
     def __init__(self) -> None:
         self.ended: Exception | None = None
         """Why it can be used no more."""
-        self.lost = asyncio.get_running_loop().create_future()
+        self.asked_at = 0.0
+        """When the last exchange began, as the loop's clock tells it."""
+        self._loop = asyncio.get_running_loop()
+        self.lost = self._loop.create_future()
         """Done when the socket is closed."""
         self._parser = hiredis.Reader(notEnoughData=_UNFINISHED)
         self._replies: list[Reply] = []
         self._due = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[list[Reply]] | None = None
+        self._limit_s = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
+
+    @property
+    def ready(self) -> bool:
+        """False once it has ended, and as long as replies are due."""
+        return self.ended is None and not self._due
 
     async def encrypt(self, context: ssl.SSLContext, host: str) -> None:
         """TLS from here on; before the first exchange. Raises :class:`OSError`."""
-        loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(self._transport, self, context, server_hostname=host)
+        transport = await self._loop.start_tls(self._transport, self, context, server_hostname=host)
         if transport is None:
             raise ConnectionAbortedError("the server closed the connection")
         self._transport = transport
 
-    async def exchange(self, request: bytes, due: int) -> list[Reply]:
-        """The ``due`` replies to ``request``. However else this ends, the link has ended too.
+    async def exchange(self, request: bytes, due: int, limit_s: float) -> list[Reply]:
+        """The ``due`` replies to ``request``, at least one. They come within ``limit_s``, whoever waits for them.
 
-        Raises :class:`StoreFault` and :class:`Oversized`. The caller sets the deadline.
+        If the caller is cancelled, they are still due. Raises :class:`StoreFault` and :class:`Oversized`, and then the
+        link has ended.
         """
         if self._parser.has_data():
             self._end(StoreFault(UNASKED))
-        before = self.ended
-        if before is not None:
-            raise before
-        self._replies, self._due = [], due
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            self._transport.write(request)
-            await self._waiter
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self._waiter, self._due = None, 0
-            replies, self._replies = self._replies, []
-        if self.ended is not None and len(replies) != due:
+        if self.ended is not None:
             raise self.ended
-        return replies
+        self._due = due
+        self.asked_at = self._loop.time()
+        self._limit_s = limit_s
+        if self._watch is None:
+            self._watch = self._loop.call_at(self.asked_at + limit_s, self._look)
+        self._waiter = self._loop.create_future()
+        self._transport.write(request)
+        return await self._waiter
 
     def abort(self) -> None:
         """Close at once; what was not sent is dropped."""
@@ -105,8 +111,8 @@ class Link(asyncio.Protocol):
             self._end(Oversized())
         elif len(self._replies) > self._due:
             self._end(self._fault(UNASKED))
-        elif len(self._replies) == self._due:
-            self._wake()
+        elif self._due and len(self._replies) == self._due:
+            self._answer()
 
     def eof_received(self) -> None:
         self._end(self._fault("the server closed the connection"))
@@ -124,9 +130,23 @@ class Link(asyncio.Protocol):
         if self.ended is not None:
             return
         self.ended = reason
+        if self._watch is not None:
+            self._watch.cancel()
         self._transport.abort()
-        self._wake()
+        if self._due and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(reason)
 
-    def _wake(self) -> None:
+    def _look(self) -> None:
+        """One timer for many exchanges: one for each would cost a tenth of a read."""
+        self._watch = None
+        if self._due:
+            ends_at = self.asked_at + self._limit_s
+            if self._loop.time() >= ends_at:
+                self._end(StoreFault(f"no answer in {self._limit_s:g} s"))
+            else:
+                self._watch = self._loop.call_at(ends_at, self._look)
+
+    def _answer(self) -> None:
+        replies, self._replies, self._due = self._replies, [], 0
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(replies)

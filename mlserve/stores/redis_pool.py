@@ -11,9 +11,15 @@ from mlserve.stores.redis_slot import CLOSED, Connect, Slot
 
 
 class Pool:
-    """At most ``size`` connections at once; who comes when all are lent waits, in turn."""
+    """At most ``size`` connections at once; who comes when all are lent waits, in turn.
 
-    def __init__(self, connect: Connect, size: int) -> None:
+    Who leaves an exchange sooner than ``worth_s`` seconds has no quarrel with the server: the link goes on. Who waited
+    as long in vain does, and the link ends. No exchange takes longer than ``limit_s``.
+    """
+
+    def __init__(self, connect: Connect, size: int, *, limit_s: float, worth_s: float = 0.0) -> None:
+        self._limit_s = limit_s
+        self._worth_s = worth_s
         self._slots = [Slot(connect) for _ in range(size)]
         self._free = deque(self._slots)
         self._lendable = asyncio.Semaphore(size)
@@ -28,13 +34,16 @@ class Pool:
             try:
                 link = await slot.link()
                 try:
-                    return await link.exchange(request, due)
+                    return await link.exchange(request, due, self._limit_s)
                 except Oversized:
                     raise
+                except asyncio.CancelledError:
+                    if asyncio.get_running_loop().time() - link.asked_at >= self._worth_s:
+                        slot.drop()
+                        self._drop_idle()
+                    raise
                 except BaseException:
-                    # What ended one (a server that is gone, or answers no more) has mostly ended all.
-                    for other in self._free:
-                        other.drop()
+                    self._drop_idle()
                     raise
             finally:
                 # The next caller takes the one at the end: one that is connected, and was used last.
@@ -42,6 +51,11 @@ class Pool:
                     self._free.append(slot)
                 else:
                     self._free.appendleft(slot)
+
+    def _drop_idle(self) -> None:
+        """What ended one (a server that is gone, or answers no more) has mostly ended all."""
+        for slot in self._free:
+            slot.drop()
 
     async def close(self) -> None:
         """Ends all of them, and whoever uses one or waits for one."""

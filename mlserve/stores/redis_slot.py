@@ -30,12 +30,17 @@ class Slot:
     @property
     def live(self) -> bool:
         """True if :meth:`link` need not connect."""
-        return self._link is not None and self._link.ended is None
+        return self._link is not None and self._link.ready
 
     async def link(self) -> Link:
-        """One that has not ended, as far as is known. Raises :class:`StoreFault`."""
-        if self._link is not None and self._link.ended is None:
-            return self._link
+        """One that is ready, as far as is known. Raises :class:`StoreFault`.
+
+        One that still owes replies to somebody who left is given up: it is lent when all others are in use.
+        """
+        if self._link is not None:
+            if self._link.ready:
+                return self._link
+            self._link.abort()
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name="connect to Redis")
             self._connecting.add_done_callback(self._connected)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from math import ceil
 from typing import Final
 
 from hiredis import ReplyError
 
-from mlserve.contracts.store import MAX_NAME_BYTES, MAX_VALUE_BYTES, StoreFault, StoreOptions, StoreRefused
+from mlserve.contracts.store import MAX_NAME_BYTES, MAX_VALUE_BYTES, StoreFault, StoreRefused
 from mlserve.stores.redis_faults import failed, refused
 from mlserve.stores.redis_link import Oversized, Reply, packed
 from mlserve.stores.redis_pool import Pool
@@ -18,8 +17,6 @@ MAX_LIFE_MS: Final = 10 * 365 * 24 * 3600 * 1000
 """Ten years: a life that ends in a far future overflows in the server."""
 PROBE: Final = b"mlserve:probe"
 """A name that nobody writes, among those that a user must be allowed anyhow."""
-GRACE_S: Final = 1.0
-"""The chain gives up sooner; whoever does not has waited for this long beside the configured times."""
 
 
 class Entries:
@@ -28,24 +25,18 @@ class Entries:
     Writes have connections of their own, for they may take long while a read must not.
     """
 
-    def __init__(self, reads: Pool, writes: Pool, options: StoreOptions) -> None:
+    def __init__(self, reads: Pool, writes: Pool) -> None:
         self._reads = reads
         self._writes = writes
-        self._read_s = options.connect_timeout_s + options.read_timeout_s + GRACE_S
-        self._write_s = options.connect_timeout_s + options.write_timeout_s + GRACE_S
 
     async def get_many(self, names: Sequence[bytes]) -> Sequence[bytes | None]:
         """As :meth:`Table.get_many <mlserve.contracts.store.Table.get_many>`."""
         if not names:
             return []
         try:
-            async with asyncio.timeout(self._read_s):
-                try:
-                    return await self._values(names)
-                except Oversized:
-                    return await self._small_values(names)
-        except TimeoutError:
-            raise _late(self._read_s) from None
+            return await self._values(names)
+        except Oversized:
+            return await self._small_values(names)
 
     async def put_many(self, items: Sequence[tuple[bytes, bytes, float]]) -> None:
         """As :meth:`Table.put_many <mlserve.contracts.store.Table.put_many>`.
@@ -55,12 +46,7 @@ class Entries:
         if not items:
             return
         request = b"".join([_set(*item) for item in items])
-        try:
-            async with asyncio.timeout(self._write_s):
-                replies = await self._writes.exchange(request, len(items))
-        except TimeoutError:
-            raise _late(self._write_s) from None
-        for reply in replies:
+        for reply in await self._writes.exchange(request, len(items)):
             if isinstance(reply, ReplyError):
                 raise refused(str(reply))
 
@@ -98,7 +84,3 @@ def _set(name: bytes, value: bytes, life_s: float) -> bytes:
 
 def _is_small(length: Reply) -> bool:
     return isinstance(length, int) and length <= MAX_VALUE_BYTES
-
-
-def _late(seconds: float) -> StoreFault:
-    return StoreFault(f"no answer in {seconds:g} s")

@@ -136,14 +136,17 @@ def test_a_fault_is_told_to_all_who_wait_and_to_the_breaker_once() -> None:
 
     async def main() -> None:
         asked = Asked()
-        asked.fault = StoreFault("reset")
+        first = asked.get(0)
+        await asyncio.sleep(0.001)
         tasks = [asked.get(1), asked.get(2)]
+        await first
+        asked.fault = StoreFault("reset")
         for task in tasks:
             with pytest.raises(StoreFault, match="reset"):
                 await task
         asked.fault = None
         assert await asked.get(4) == [40]
-        assert asked.told == ["StoreFault", "ok"]
+        assert asked.told == ["ok", "StoreFault", "ok"]
         await asked.reads.close()
 
     virtual_time.run(main())
@@ -187,7 +190,7 @@ def test_the_line_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks = [asked.get(1), asked.get(2, 3)]
         await asyncio.sleep(0)
         with pytest.raises(StoreFault, match="waiting"):
-            await asked.reads.get([4], 1.0)
+            await asked.reads.get([4, 5], 1.0)
         await asyncio.gather(*tasks)
         assert await asked.get(4) == [40]
         await asked.reads.close()
@@ -199,12 +202,69 @@ def test_closed_while_busy() -> None:
     """Those who wait hear of it; nothing is left behind."""
 
     async def main() -> None:
-        asked = Asked(seconds=3600)
-        under_way = asked.get(1)
+        asked = Asked(seconds=3600, parallel=2)
+        alone, joined = asked.get(1), asked.get(2)
         await asyncio.sleep(0.001)
+        in_line = asked.get(3)
+        await asyncio.sleep(0.001)
+        start = virtual_time.clock()
         await asked.reads.close()
-        with pytest.raises(StoreFault, match="closed"):
-            await under_way
+        for task in alone, joined, in_line:
+            with pytest.raises(StoreFault, match="closed"):
+                await task
+        assert virtual_time.clock() == start
+
+    virtual_time.run(main())
+
+
+def test_closed_twice_and_in_the_step_in_which_time_is_up() -> None:
+    """A read that is given up already must not be given up again."""
+
+    async def main() -> None:
+        asked = Asked(seconds=3600)
+        alone = asked.get(1)
+        await asyncio.sleep(LIMIT_S)
+        await asked.reads.close()
+        await asked.reads.close()
+        with pytest.raises((StoreFault, TimeoutError)):
+            await alone
+
+    virtual_time.run(main())
+
+
+def test_the_only_reader_may_leave() -> None:
+    """Who comes next must not wait behind a read that nobody wants any more, nor the breaker count it."""
+
+    async def main() -> None:
+        asked = Asked(seconds=0.02)
+        leaves = asked.get(1)
+        await asyncio.sleep(0.001)
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        start = virtual_time.clock()
+        assert await asked.get(2) == [20]
+        assert virtual_time.clock() - start == pytest.approx(0.02)
+        assert asked.told == ["ok"]
+        await asked.reads.close()
+
+    virtual_time.run(main())
+
+
+def test_less_patience_than_the_limit_says_nothing_of_the_store() -> None:
+    """A caller in a hurry must not take the store down for all others; yet the store is held to its limit."""
+
+    async def main() -> None:
+        asked = Asked(seconds=0.02)
+        with pytest.raises(TimeoutError):
+            await asked.get(1, wait_s=0.001)
+        await asyncio.sleep(0.02)
+        assert asked.told == ["ok"]
+        asked.seconds = 3600
+        with pytest.raises(TimeoutError):
+            await asked.get(2, wait_s=0.001)
+        await asyncio.sleep(LIMIT_S)
+        assert asked.told == ["ok", "TimeoutError"]
+        await asked.reads.close()
 
     virtual_time.run(main())
 
@@ -213,16 +273,17 @@ def test_closed_before_the_first_step() -> None:
     """What stands in line is told at once, not when its time is up; and what comes later does not begin."""
 
     async def main() -> None:
-        asked = Asked(seconds=3600)
+        asked = Asked(seconds=3600, parallel=2)
         start = virtual_time.clock()
-        in_line = asked.get(1)
+        under_way, in_line = asked.get(1), asked.get(2)
         await asyncio.sleep(0)  # it stands in line; the task that would read for it has not run
         await asked.reads.close()
+        for task in under_way, in_line:
+            with pytest.raises(StoreFault, match="closed"):
+                await task
         with pytest.raises(StoreFault, match="closed"):
-            await in_line
-        with pytest.raises(StoreFault, match="closed"):
-            await asked.get(2)
+            await asked.get(3)
         assert virtual_time.clock() == start
-        assert asked.trips == []
+        assert asked.trips == [[1]]
 
     virtual_time.run(main())

@@ -42,7 +42,7 @@ async def test_replies_in_order() -> None:
     """Each of several commands has its own reply, and a link serves many exchanges."""
     async with linked(lambda command: b"$%d\r\n%s\r\n" % (len(command[1]), command[1])) as (link, _):
         for _ in range(3):
-            assert await link.exchange(packed("ECHO", b"a") + packed("ECHO", b"\r\n"), 2) == [b"a", b"\r\n"]
+            assert await link.exchange(packed("ECHO", b"a") + packed("ECHO", b"\r\n"), 2, PATIENCE_S) == [b"a", b"\r\n"]
 
 
 async def test_a_reply_in_pieces() -> None:
@@ -51,7 +51,7 @@ async def test_a_reply_in_pieces() -> None:
     async with redis_double(always(b"")) as double, asyncio.timeout(PATIENCE_S):
         link = await connect(Address("127.0.0.1", double.port), None, PATIENCE_S)
         for cut in range(1, len(whole)):
-            exchange = asyncio.create_task(link.exchange(PING, 1))
+            exchange = asyncio.create_task(link.exchange(PING, 1, PATIENCE_S))
             await asyncio.sleep(0)
             link.data_received(whole[:cut])
             link.data_received(whole[cut:])
@@ -63,36 +63,53 @@ async def test_a_reply_in_pieces() -> None:
 async def test_an_error_is_a_reply() -> None:
     """What it means is the caller's to say; the connection is as good as before."""
     async with linked(always(b"-OOM full\r\n")) as (link, _):
-        (reply,) = await link.exchange(PING, 1)
+        (reply,) = await link.exchange(PING, 1, PATIENCE_S)
         assert isinstance(reply, hiredis.ReplyError)
         assert (str(reply), link.ended) == ("OOM full", None)
 
 
-async def test_a_caller_that_leaves_ends_the_link() -> None:
-    """Or the next caller would be given the answer of this one."""
-    asked = asyncio.Event()
-
-    def script(command: list[bytes]) -> bytes:
-        asked.set()
-        return b""
-
-    async with linked(script) as (link, double):
-        exchange = asyncio.create_task(link.exchange(PING, 1))
-        await asked.wait()
+async def test_a_caller_that_leaves_takes_nobodys_answer() -> None:
+    """The next caller would be given the reply to this one, or every impatient client cost a connection."""
+    async with linked(lambda command: b"$%d\r\n%s\r\n" % (len(command[1]), command[1])) as (link, double):
+        exchange = asyncio.create_task(link.exchange(packed("ECHO", b"a") + packed("ECHO", b"b"), 2, PATIENCE_S))
+        await asyncio.sleep(0)
         exchange.cancel()
         with pytest.raises(asyncio.CancelledError):
             await exchange
-        assert link.ended is not None
-        with pytest.raises(StoreFault):
-            await link.exchange(PING, 1)
-        while double.open:
+        assert not link.ready
+        while not link.ready:
             await asyncio.sleep(0)
+        assert await link.exchange(packed("ECHO", b"c"), 1, PATIENCE_S) == [b"c"]
+        assert double.connections == 1
+
+
+async def test_replies_that_are_still_due_when_the_link_ends() -> None:
+    """Nobody waits for them; the end must not be anybody's error."""
+    async with linked(one_by_one(b"", None)) as (link, _):
+        exchange = asyncio.create_task(link.exchange(PING + PING, 2, PATIENCE_S))
+        await asyncio.sleep(0)
+        exchange.cancel()
+        await asyncio.wait([exchange])
+        await link.lost
+        assert "closed" in str(link.ended)
+        assert not link.ready
+
+
+async def test_no_exchange_is_without_a_limit() -> None:
+    """A server that never answers would keep who asks it, whether or not that one has a deadline of its own."""
+    async with linked(lambda command: b"" if command == [b"PING"] else b"+OK\r\n") as (link, _):
+        assert await link.exchange(packed("SELECT", 0), 1, 0.03) == [b"OK"]
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(StoreFault, match=r"no answer in 0\.03 s"):
+            await link.exchange(PING, 1, 0.03)
+        assert asyncio.get_running_loop().time() - start >= 0.03
+        assert not link.ready
 
 
 async def test_ended_while_busy() -> None:
     """Who waits for a reply is told, at once."""
     async with linked(always(b"")) as (link, _):
-        exchange = asyncio.create_task(link.exchange(PING, 1))
+        exchange = asyncio.create_task(link.exchange(PING, 1, PATIENCE_S))
         await asyncio.sleep(0)
         link.abort()
         with pytest.raises(StoreFault, match="given up"):
@@ -112,7 +129,7 @@ async def test_what_is_no_reply(answer: bytes | None, says: str) -> None:
     """Ends the link, with words for it."""
     async with linked(always(answer)) as (link, _):
         with pytest.raises(StoreFault, match=says):
-            await link.exchange(PING, 1)
+            await link.exchange(PING, 1, PATIENCE_S)
         assert link.ended is not None
 
 
@@ -120,20 +137,20 @@ async def test_half_a_reply_and_the_end() -> None:
     """Is no reply."""
     async with linked(one_by_one(b"$100\r\nabc", None)) as (link, _):
         with pytest.raises(StoreFault, match="closed"):
-            await link.exchange(PING + PING, 2)
+            await link.exchange(PING + PING, 2, PATIENCE_S)
 
 
 async def test_a_server_that_turns_clients_away() -> None:
     """Says why before it closes; so do we."""
     async with linked(one_by_one(b"-ERR max number of clients reached\r\n", None)) as (link, _):
         with pytest.raises(StoreFault, match="maxclients"):
-            await link.exchange(PING + PING, 2)
+            await link.exchange(PING + PING, 2, PATIENCE_S)
 
 
 async def test_a_server_that_closes_after_each_reply() -> None:
     """The reply counts; then the link is known to have ended, before anybody uses it."""
     async with linked(one_by_one(b"+OK\r\n", None)) as (link, _):
-        assert await link.exchange(PING, 1) == [b"OK"]
+        assert await link.exchange(PING, 1, PATIENCE_S) == [b"OK"]
         link._transport.write(PING)
         await link.lost
         assert link.ended is not None
@@ -143,16 +160,16 @@ async def test_a_server_that_closes_after_each_reply() -> None:
 async def test_a_stray_reply_is_taken_for_nobodys(stray: bytes) -> None:
     """One that comes between two exchanges, or half of it, ends the link."""
     async with linked(always(b"+PONG\r\n")) as (link, _):
-        assert await link.exchange(PING, 1) == [b"PONG"]
+        assert await link.exchange(PING, 1, PATIENCE_S) == [b"PONG"]
         link.data_received(stray)
         with pytest.raises(StoreFault, match="nobody asked"):
-            await link.exchange(PING, 1)
+            await link.exchange(PING, 1, PATIENCE_S)
 
 
 async def test_a_value_that_is_too_large_is_not_read() -> None:
     """A hundred megabytes under one of our names cost one megabyte at most, wherever they stand in the reply."""
     async with linked(always(b"")) as (link, _):
-        exchange = asyncio.create_task(link.exchange(PING, 1))
+        exchange = asyncio.create_task(link.exchange(PING, 1, PATIENCE_S))
         await asyncio.sleep(0)
         link.data_received(b"*3\r\n$1\r\na\r\n$100000000\r\n")
         part, held = b"x" * 65536, 0
@@ -168,7 +185,7 @@ async def test_many_values_of_full_size() -> None:
     """The limit is that of each value, not of a reply."""
     value = b"$%d\r\n%s\r\n" % (MAX_VALUE_BYTES, b"x" * MAX_VALUE_BYTES)
     async with linked(always(b"*20\r\n" + 20 * value)) as (link, _):
-        assert await link.exchange(PING, 1) == [[b"x" * MAX_VALUE_BYTES] * 20]
+        assert await link.exchange(PING, 1, PATIENCE_S) == [[b"x" * MAX_VALUE_BYTES] * 20]
 
 
 class TestConnect:

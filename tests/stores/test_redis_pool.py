@@ -30,7 +30,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.may_connect.set()
-        self.pool = Pool(self._connect, SIZE)
+        self.pool = Pool(self._connect, SIZE, limit_s=PATIENCE_S, worth_s=PATIENCE_S)
 
     async def say(self, text: bytes) -> object:
         (reply,) = await self.pool.exchange(packed("SAY", text), 1)
@@ -96,6 +96,40 @@ async def test_who_waits_for_a_connection_may_leave(stage: Stage) -> None:
     await asyncio.wait(held)
     texts = [b"1", b"2", b"3"]
     assert await asyncio.gather(*map(stage.say, texts)) == texts
+
+
+async def test_who_leaves_early_costs_no_connection(stage: Stage) -> None:
+    """Clients that close their page at once would have the server log in again and again, for everybody."""
+    for number in range(20):
+        leaves = asyncio.create_task(stage.say(b"gone"))
+        await stage.until(lambda asked=number: len(stage.double.asked) > 2 * asked)
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        assert await stage.say(b"a") == b"a"
+    assert stage.double.connections <= SIZE
+
+
+async def test_who_waited_in_vain_ends_them_all(stage: Stage) -> None:
+    """Connections that a gateway forgot overnight would cost each of the next requests its whole patience."""
+    stage.pool._worth_s = 0.01
+    await asyncio.gather(*(stage.say(b"x") for _ in range(SIZE)))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await stage.pool.exchange(packed("HOLD"), 1)
+    await stage.until(lambda: stage.double.open == 0)
+    assert await stage.say(b"b") == b"b"
+
+
+async def test_what_still_owes_replies_is_lent_to_nobody(stage: Stage) -> None:
+    """Though all others are in use: a new connection answers sooner than one that is held up."""
+    held = [stage.held() for _ in range(SIZE)]
+    await stage.until(lambda: len(stage.double.asked) == SIZE)
+    held[0].cancel()
+    await asyncio.wait([held[0]])
+    assert await stage.say(b"a") == b"a"
+    assert stage.double.connections == SIZE + 1
+    held[1].cancel()
+    await asyncio.wait([held[1]])
 
 
 async def test_what_ended_is_made_again(stage: Stage) -> None:
