@@ -46,6 +46,10 @@ PROGRESS_BYTES: Final = 64 * 1024
 """What a client must read of an answer in each ``write_timeout_s``."""
 
 
+_PLAIN: Final = Head("POST", "", "", {}, 0, keep_alive=True, http10=False, expects_continue=False)
+"""What of a head decides how a plain request is answered."""
+
+
 class State(Enum):
     """Where a connection stands."""
 
@@ -166,6 +170,12 @@ class Connection(asyncio.Protocol):
         else:
             self._deadline.set(self._limits.idle_timeout_s)
 
+    def handle(self, request: HttpRequest) -> None:
+        """Have a protocol in front's request handled, where we were free and had room for it."""
+        self._received = request.received
+        self._reader.hold(len(request.body))
+        self._begin(_PLAIN, request)
+
     def await_rest(self) -> None:
         """A protocol in front holds the beginning of what may be its own: from now on the client has to hurry."""
         if self._state is State.IDLE:
@@ -207,7 +217,9 @@ class Connection(asyncio.Protocol):
             return
         head = self._reader.head
         if body is not None and head is not None:
-            self._handle(head, body)
+            self._begin(
+                head, HttpRequest(head.method, head.path, head.query, head.headers, body, self._peer, self._received)
+            )
             return
         if self._state is State.IDLE and not self._reader.empty:
             self._state = State.READING
@@ -216,10 +228,9 @@ class Connection(asyncio.Protocol):
             self._continued = True
             self._transport.write(CONTINUE)
 
-    def _handle(self, head: Head, body: bytes) -> None:
+    def _begin(self, head: Head, request: HttpRequest) -> None:
         self._state = State.HANDLING
         self._deadline.clear()
-        request = HttpRequest(head.method, head.path, head.query, head.headers, body, self._peer, self._received)
         self._task = task = self._loop.create_task(self._serve(head, request))
         self._port.tasks.add(task)
 

@@ -1,23 +1,25 @@
-"""Answers from memory inside ``data_received``: no parser, no task, no turn of the loop.
+"""Plain requests, read without a parser; and those that memory can answer, answered inside ``data_received``.
 
 Stands before a :class:`Connection` and takes a chunk only if that is exactly one whole plain request by the grammar of
-:mod:`mlserve.transport.plain`, if nothing of an earlier one is unanswered, and if memory has the answer; every other
-chunk goes to the connection untouched. At the first chunk that may be anything but one whole plain request the door
-closes for good, so it never has to guess what the connection's parser holds.
+:mod:`mlserve.transport.plain`, if nothing of an earlier one is unanswered, and if it asks a model; every other chunk
+goes to the connection untouched. At the first chunk that may be anything but one whole plain request the door closes
+for good, so it never has to guess what the connection's parser holds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Mapping
 from time import monotonic
-from typing import cast
+from types import MappingProxyType
+from typing import Final, cast
 
 from mlserve.transport.connection import Connection
 from mlserve.transport.hits import Hits
+from mlserve.transport.message import HttpRequest
 from mlserve.transport.plain import read_plain
 
-log = logging.getLogger(__name__)
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Door(asyncio.Protocol):
@@ -33,27 +35,19 @@ class Door(asyncio.Protocol):
         self._connection.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        connection = self._connection
         received = monotonic()
+        connection = self._connection
         if not connection.free:
             self._close(data)
             return
-        try:
-            # Bytes that are known were plain, and within all limits, when they were learnt.
-            answer = self._hits.repeated(data, connection.peer, received)
-            if answer is None:
-                plain = read_plain(data) if connection.has_room(len(data)) else None
-                if plain is None:
-                    self._close(data)
-                    return
-                answer = self._hits.recorded(plain, data, connection.peer, received)
-        except Exception:  # the client must get an answer whatever fails here
-            log.exception("the door failed: a request is answered the ordinary way")
-            answer = None
-        if answer is None:
-            connection.data_received(data)
-        else:
+        # Bytes that are known were plain, and within all limits, when they were learnt.
+        answer = self._hits.repeated(data, connection.peer, received)
+        if answer is not None:
             connection.answer(answer)
+        elif connection.has_room(len(data)):
+            self._read(data, received)
+        else:
+            self._close(data)
 
     def eof_received(self) -> None:
         self._connection.eof_received()
@@ -66,6 +60,25 @@ class Door(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.connection_lost(exc)
+
+    def _read(self, data: bytes, received: float) -> None:
+        plain = read_plain(data)
+        if plain is None:
+            self._close(data)
+            return
+        connection = self._connection
+        asked = self._hits.evaluation(plain.path)
+        if asked is None:
+            connection.data_received(data)
+            return
+        answer = self._hits.recorded(asked, plain, data, connection.peer, received)
+        if answer is not None:
+            connection.answer(answer)
+        else:
+            # No header of a plain request changes the answer to an evaluation.
+            connection.handle(
+                HttpRequest(plain.method, plain.path, plain.query, _NO_HEADERS, plain.body, connection.peer, received)
+            )
 
     def _close(self, data: bytes) -> None:
         self._transport.set_protocol(self._connection)

@@ -6,6 +6,7 @@ looked for by what it asks, among the recordings of its version's cache; when it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from time import monotonic
 
@@ -21,6 +22,11 @@ from mlserve.transport.plain import Plain, read_plain
 from mlserve.transport.question import question_of
 from mlserve.transport.repeats import Repeats, Version
 from mlserve.transport.wire import end_of_head, start_of_ok
+
+log = logging.getLogger(__name__)
+
+Evaluation = tuple[Protocol, str]
+"""The protocol of a path, and the id of the model that it asks."""
 
 
 class Hits:
@@ -50,8 +56,31 @@ class Hits:
             for protocol in self._protocols:
                 self._end(event.model_id, protocol)
 
+    def evaluation(self, path: str) -> Evaluation | None:
+        """The protocol that answers ``path``, and the model asked for; ``None`` if it is no evaluation."""
+        for protocol in self._protocols:
+            model_id = protocol.match(path)
+            if model_id is not None:
+                return protocol, model_id
+        return None
+
     def repeated(self, request: bytes, peer: str, received: float) -> bytes | None:
         """The answer to a request whose very bytes are known."""
+        try:
+            return self._repeated(request, peer, received)
+        except Exception:  # the client must get an answer whatever fails here
+            log.exception("a request whose bytes are known was not answered by them, but the ordinary way")
+            return None
+
+    def recorded(self, asked: Evaluation, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
+        """The answer to a plain request that asks what was asked before. ``request`` are its bytes."""
+        try:
+            return self._recorded(asked, plain, request, peer, received)
+        except Exception:  # as above
+            log.exception("a request was not answered by what is recorded for it, but the ordinary way")
+            return None
+
+    def _repeated(self, request: bytes, peer: str, received: float) -> bytes | None:
         version = self._repeats.of(request)
         if version is None:
             return None
@@ -64,17 +93,8 @@ class Hits:
         self._repeats.forget(request)
         return None
 
-    def recorded(self, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
-        """The answer to a plain request that asks what was asked before. ``request`` are its bytes."""
-        for protocol in self._protocols:
-            model_id = protocol.match(plain.path)
-            if model_id is not None:
-                return self._recorded(protocol, model_id, plain, request, peer, received)
-        return None
-
-    def _recorded(
-        self, protocol: Protocol, model_id: str, plain: Plain, request: bytes, peer: str, received: float
-    ) -> bytes | None:
+    def _recorded(self, asked: Evaluation, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
+        protocol, model_id = asked
         deployment = self._serving(model_id)
         if deployment is None or deployment.cache.memory is None or plain.method not in protocol.methods:
             return None

@@ -149,13 +149,19 @@ class RequestReader:
         end = _END if chunked or not self._body else bytes(self._body[-len(_END) :])
         return self._last[-len(end) :] != end[-len(self._last) :]
 
+    def hold(self, size: int) -> None:
+        """A request that another reader cut has a body of ``size`` bytes: in flight until ``next``, as one of ours."""
+        self._in_flight.held += size
+        self._body_bytes = size
+
     def next(self) -> None:
         """Forget the request that is whole and make ready for another."""
         self.release()
-        self.head = None
-        self._payload = None
-        self._wire_bytes = 0
-        self._parser.message_consumed()
+        if self.head is not None:
+            self.head = None
+            self._payload = None
+            self._wire_bytes = 0
+            self._parser.message_consumed()
 
     def release(self) -> None:
         """Forget the body, whole or not."""

@@ -22,7 +22,7 @@ from mlserve.transport.application import Application
 from mlserve.transport.connection import Connection
 from mlserve.transport.door import Door
 from mlserve.transport.explain import ExplainHandler
-from mlserve.transport.hits import Hits
+from mlserve.transport.hits import Evaluation, Hits
 from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
 from mlserve.transport.mly.meta import MetaHandler
@@ -204,8 +204,8 @@ class CountedHits(Hits):
         self.by_bytes += answer is not None
         return answer
 
-    def recorded(self, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
-        answer = super().recorded(plain, request, peer, received)
+    def recorded(self, asked: Evaluation, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
+        answer = super().recorded(asked, plain, request, peer, received)
         self.by_question += answer is not None
         return answer
 
