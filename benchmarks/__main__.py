@@ -1,6 +1,6 @@
 """``python -m benchmarks [NAME...]``: all of them, or those named.
 
-``python -m benchmarks peers`` is ``python -m benchmarks.peers``: it fetches packages and takes long, so only by name.
+``peers`` and ``growth`` take minutes, have arguments of their own and write into the documentation: only by name.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from benchmarks import (
     warming,
 )
 from benchmarks.figure import Figure, table
+from benchmarks.growth.__main__ import main as measure_growth
 from benchmarks.machine import describe
 from benchmarks.peers.__main__ import main as compare_peers
 from mlserve.errors import MissingPackage
@@ -52,14 +53,18 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "warming": warming.measure,
 }
 
+BY_NAME: dict[str, Callable[[list[str]], None]] = {"peers": compare_peers, "growth": measure_growth}
+"""Each takes the arguments behind its name."""
+
 
 def main() -> None:
     """Prints the machine, then one table; what runs, and for how long, goes to stderr."""
-    if sys.argv[1:2] == ["peers"]:
-        compare_peers(sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1] in BY_NAME:
+        BY_NAME[sys.argv[1]](sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure mlserve on this machine.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    known = f"of {', '.join(BENCHMARKS)}; default: all. By themselves: {', '.join(BY_NAME)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     names = parser.parse_args().names or list(BENCHMARKS)
     if unknown := sorted(set(names) - BENCHMARKS.keys()):
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")

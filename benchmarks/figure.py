@@ -53,10 +53,10 @@ def compared(ours: Sequence[float], other: Sequence[float]) -> float:
     return median(mine / theirs for mine, theirs in zip(ours, other, strict=True))
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """``rows`` under :data:`HEAD`, in Markdown that also reads well as it stands."""
-    lines = [HEAD, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = HEAD) -> str:
+    """``rows`` under ``head``, in Markdown that also reads well as it stands."""
+    lines = [head, *rows]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
     drawn = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]

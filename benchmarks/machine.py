@@ -7,6 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+BUSY_LOAD = 0.5
 PACKAGES = ("mlserve", "aiohttp", "uvloop", "numpy", "onnxruntime", "tensorflow-cpu", "tensorflow")
 
 
@@ -39,6 +40,17 @@ def describe() -> str:
     return (
         f"{_processor()}, {len(cores()) or os.cpu_count()} cores ({pinned}){load}, {platform.system()}\n"
         f"Python {platform.python_version()}, {packages}"
+    )
+
+
+def busy() -> str:
+    """What readers must know of a machine that others use now; empty when it is ours alone."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load < BUSY_LOAD:
+        return ""
+    return (
+        f"Others used the machine meanwhile (load {load:.1f} before the first round): "
+        "go by processor time, and take\nanswers a second and latencies for rough.\n\n"
     )
 
 

@@ -13,7 +13,6 @@ from typing import Final
 import psutil
 
 from benchmarks.machine import server_core
-from benchmarks.peers.closed import ask_in_turn
 from benchmarks.peers.dialect import Dialect
 from benchmarks.peers.environment import Unavailable, python_for
 from benchmarks.peers.ours import MLSERVE
@@ -23,6 +22,7 @@ from benchmarks.peers.results import Asked, Results
 from benchmarks.peers.running import Running, running
 from benchmarks.peers.workload import CACHED, check, write_model
 from benchmarks.process import free_port
+from benchmarks.wrk import ask, in_turn
 
 _CHECKED_AFTER: Final = 5
 """Requests asked once more after the load: a server may be right until it is busy."""
@@ -75,7 +75,8 @@ def _measure(server: Running, dialect: Dialect, model: Path, asked: Asked, secon
     for each, request in zip(rows, requests, strict=True):
         check(model, each, dialect.answer(server.ask(request)))
     before = server.cpu_s()
-    answered = ask_in_turn(server.port, requests, connections=case.connections, seconds=seconds)
+    script = in_turn([request.wire() for request in requests])
+    answered = ask(server.port, script, connections=case.connections, seconds=seconds)
     used_s = server.cpu_s() - before
     taken = latencies_us(server.port, [request.wire() for request in requests], pace=case.pace, seconds=seconds)
     for each, request in zip(rows[:_CHECKED_AFTER], requests, strict=False):

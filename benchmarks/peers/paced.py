@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from benchmarks.peers.generator import generate_by
+from benchmarks.generator import generate_by
 
 CONNECTIONS: Final = 64
 PATIENCE_S: Final = 30.0

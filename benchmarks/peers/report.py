@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from benchmarks.figure import number
+from benchmarks.figure import number, table
 from benchmarks.peers.ours import NAME
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.results import Asked, Results, Started
@@ -22,26 +21,14 @@ GOALS: Final = {
     (UNCACHED.name, "LitServe"): 10.0,
 }
 """How many of our answers should cost what one of theirs does."""
-BUSY_LOAD: Final = 0.5
 _ASKED: Final = ("server", "answers/s", "range", "CPU each", "ours for one", "goal", "", "p50", "p99", "p99.9")
 _STARTED: Final = ("server", "start", "range", "memory")
-
-
-def busy() -> str:
-    """What readers must know of a machine that others use now; empty when it is ours alone."""
-    load = os.getloadavg()[0]
-    if load < BUSY_LOAD:
-        return ""
-    return (
-        f"Others used the machine meanwhile (load {load:.1f} before the first round): "
-        "go by processor time, and take\nanswers a second and latencies for rough.\n\n"
-    )
 
 
 def report(results: Results, peers: Sequence[Peer]) -> str:
     """All that was measured."""
     parts = [_case(case, results.of(case)) for case in CASES]
-    parts.append("**The servers**\n\n" + _table(_STARTED, [_start(started) for started in results.starts()]))
+    parts.append("**The servers**\n\n" + table([_start(started) for started in results.starts()], _STARTED))
     parts += [f"{name} is missing: {why}." for name, why in results.absent.items()]
     installed = [f"{peer.name}: {', '.join(peer.requirements)}" for peer in peers if peer.requirements]
     parts.append("Installed for " + ";\n".join(installed) + ".")
@@ -53,7 +40,7 @@ def _case(case: Case, all_asked: Sequence[Asked]) -> str:
         f"**{case.name[0].upper()}{case.name[1:]}**: {case.connections} connections; latencies at {case.pace} a second"
     )
     ours = next((asked for asked in all_asked if asked.name == NAME), None)
-    return f"{title}\n\n" + _table(_ASKED, [_row(asked, ours) for asked in all_asked])
+    return f"{title}\n\n" + table([_row(asked, ours) for asked in all_asked], _ASKED)
 
 
 def _row(asked: Asked, ours: Asked | None) -> tuple[str, ...]:
@@ -79,11 +66,3 @@ def _start(started: Started) -> tuple[str, ...]:
     span = f"{number(min(started.seconds))} to {number(max(started.seconds))}"
     memory = f"{number(median(started.memory_bytes) / 1e6)} MB"
     return started.name, f"{number(median(started.seconds))} s", span, memory
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, *rows]
-    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
-    drawn = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-    rule = "|".join("-" * (width + 2) for width in widths)
-    return "\n".join([f"| {drawn[0]} |", f"|{rule}|", *(f"| {line} |" for line in drawn[1:])])

@@ -1,6 +1,6 @@
 """As much as a server can answer: connections that ask again as soon as they have their answer (a closed loop, by wrk).
 
-wrk is quick enough that its core waits for the server's. Latencies under such load say little, so none are kept.
+wrk is quick enough that its core waits for the server's. What it asks is a script in Lua, made here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.peers.dialect import Request
-from benchmarks.peers.generator import generate_by
+from benchmarks.generator import generate_by
 
-_SCRIPT: Final = """\
-local asked = {{ {requests} }}
-local turn = 0
-function request()
-  turn = turn % #asked + 1
-  return asked[turn]
-end
+_DONE: Final = """
 function done(summary)
   local e = summary.errors
   print(string.format("answers=%d us=%d faults=%d",
@@ -49,12 +42,37 @@ def provide_wrk() -> None:
         raise SystemExit("wrk makes the load and is not installed: apt-get install wrk, or brew install wrk")
 
 
-def ask_in_turn(port: int, requests: Sequence[Request], *, connections: int, seconds: int) -> Answered:
-    """All ``requests`` in turn, over and over. Raises :class:`RuntimeError` for an answer that is not 200."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="ascii") as script:
-        script.write(_SCRIPT.format(requests=",\n".join(_quoted(request.wire()) for request in requests)))
-        script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", script.name]
+def in_turn(requests: Sequence[bytes]) -> str:
+    """A script that asks all ``requests`` in turn, over and over."""
+    asked = ",\n".join(_quoted(request) for request in requests)
+    return f"""\
+local asked = {{ {asked} }}
+local turn = 0
+function request()
+  turn = turn % #asked + 1
+  return asked[turn]
+end
+"""
+
+
+def numbered(path: str, count: int, header: str = "") -> str:
+    """A script that gets ``path`` with numbers below ``count`` behind it, each as likely.
+
+    ``header`` is a line of its own, its end as Lua writes it.
+    """
+    return f"""\
+function request()
+  return "GET {path}" .. math.random(0, {count - 1}) .. " HTTP/1.1\\r\\nHost: localhost\\r\\n{header}\\r\\n"
+end
+"""
+
+
+def ask(port: int, script: str, *, connections: int, seconds: int) -> Answered:
+    """What ``script`` asks, for ``seconds`` at most. Raises :class:`RuntimeError` for an answer that is not 200."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", encoding="ascii") as file:
+        file.write(script + _DONE)
+        file.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", file.name]
         said = generate_by([*command, f"http://127.0.0.1:{port}/"], within_s=seconds + 60)
     found = _SAID.search(said)
     if found is None or int(found[3]):

@@ -1,13 +1,9 @@
-"""What is written into the documentation, and where."""
+"""What readers of the comparison are told."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
-import pytest
-
-from benchmarks.peers.page import BEGIN, END, PAGE, write
 from benchmarks.peers.plot import plot
 from benchmarks.peers.report import report
 from benchmarks.peers.results import Results
@@ -26,31 +22,6 @@ def results(rounds: int = 3) -> Results:
     found.asked("LitServe", CACHED).cpu_us.append(1.0)
     found.absent["LitServe"] = "did not start: no such thing"
     return found
-
-
-def test_only_what_is_between_the_markers_is_replaced(tmp_path: Path) -> None:
-    page, drawing = tmp_path / "page.md", tmp_path / "plot.svg"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write("new", "<svg/>", page, drawing)
-    write("newer", "<svg/>", page, drawing)
-    assert page.read_text() == f"before\n{BEGIN}\n\nnewer\n\n{END}\nafter\n"
-
-
-@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
-def test_a_page_without_its_markers_is_left_alone(text: str, tmp_path: Path) -> None:
-    """A guess at where to write would cost somebody their page."""
-    page, drawing = tmp_path / "page.md", tmp_path / "plot.svg"
-    page.write_text(text)
-    with pytest.raises(ValueError, match="should have these lines once"):
-        write("new", "<svg/>", page, drawing)
-    assert page.read_text() == text
-    assert not drawing.exists()
-
-
-def test_the_page_of_the_repository_has_the_markers() -> None:
-    """Somebody who measured for ten minutes must not learn at the end that there is no place for it."""
-    text = PAGE.read_text(encoding="utf-8")
-    assert (text.count(BEGIN), text.count(END)) == (1, 1)
 
 
 def test_a_goal_that_was_missed_is_told_so() -> None:
