@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mlserve.backends.faults import brief, has_surrogates, load_failure, mismatch, not_utf8
-from mlserve.backends.onnx_devices import OnnxDevice, available_devices
+from mlserve.backends.faults import brief, has_surrogates, mismatch, not_utf8
 from mlserve.backends.onnx_graph import external_files, is_random, read_model
 from mlserve.backends.onnx_lookups import find_lookups
+from mlserve.backends.onnx_session import open_session
 from mlserve.backends.onnx_types import (
     input_spec,
     maps_reader,
@@ -25,13 +23,7 @@ from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.errors import BadRequest, LoadError, MissingPackage
 from mlserve.types import Array, DType, Lookups, Signature
 
-_log = logging.getLogger(__name__)
-
-_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:\s*)?")
-_SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ .*?\([^)]*\)(?: const)?\s")
 _UNKNOWN_CATEGORY = "Unknown Category and zeros = 0"
-_FATAL = 4
-"""onnxruntime repeats on stderr what it raises; this silences the echo."""
 
 
 class OnnxBackend:
@@ -63,7 +55,7 @@ class OnnxBackend:
         deterministic = not is_random(model)
         lookups = find_lookups(model)
         del model  # its weights would stay in memory twice while the session is made
-        session, device = _open(runtime, file, options)
+        session, device = open_session(runtime, file, options)
         try:
             signature = Signature(
                 tuple(input_spec(node, infos.get(node.name)) for node in session.get_inputs()),
@@ -166,41 +158,3 @@ def _find(artifact: Path) -> Path:
         there = f"these: {brief(', '.join(files))}" if files else "none"
         raise LoadError(f"{artifact.name} needs exactly one .onnx file, or one named model.onnx; there are {there}")
     return artifact / name
-
-
-def _open(runtime: Any, file: Path, options: LoadOptions) -> tuple[Any, str]:
-    """A session and the device it runs on, the first of ``options.providers`` that works."""
-    devices = available_devices(options.providers, runtime.get_available_providers())
-    failure: Exception | None = None
-    for position, device in enumerate(devices):
-        try:
-            session = _session(runtime, file, devices[position:], options.threads)
-        except Exception as error:  # onnxruntime's own errors share no base class
-            failure = error
-        else:
-            # onnxruntime drops a provider whose libraries do not load and goes on without a word.
-            if device.provider in session.get_providers():
-                return session, device.text
-            failure = None
-        if position + 1 < len(devices):
-            _log.warning(
-                "%s: device %r does not start, trying the next; %s", file.name, device.text, brief(_why(failure))
-            )
-    raise load_failure(file, _why(failure)) from failure
-
-
-def _session(runtime: Any, file: Path, devices: Sequence[OnnxDevice], threads: int | None) -> Any:
-    settings = runtime.SessionOptions()
-    settings.intra_op_num_threads = threads or 1
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = _FATAL
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # What the first device has no kernel for runs on the next; a provider may stand in the list only once.
-    providers = list({device.provider: device.options for device in reversed(devices)}.items())[::-1]
-    return runtime.InferenceSession(str(file), settings, providers=providers, enable_fallback=0)
-
-
-def _why(error: Exception | None) -> str:
-    if error is None:
-        return "onnxruntime did not start the device (are its CUDA or vendor libraries installed?)"
-    return _SOURCE_LINE.sub("", _PREFIX.sub("", str(error)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlserve.backends.devices import Device, parse_devices
@@ -35,19 +35,43 @@ _PACKAGES = {
 }
 
 
+_LIBRARIES = {
+    "CUDAExecutionProvider": "CUDA 12 or 13 and cuDNN 9; pip install 'onnxruntime-gpu[cuda,cudnn]' brings them",
+    "TensorrtExecutionProvider": "TensorRT; pip install tensorrt brings it, beside 'onnxruntime-gpu[cuda,cudnn]'",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class OnnxDevice:
     """A device that this build of onnxruntime has: how the configuration calls it, its provider and its options."""
 
     text: str
     provider: str
-    options: dict[str, str]
+    index: int | None
+    options: Mapping[str, str]
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What onnxruntime is told."""
+        return {**self.options, **({} if self.index is None else {"device_id": str(self.index)})}
+
+    @property
+    def words(self) -> str:
+        """The device with its options, in one order whatever that of the configuration: they may change answers."""
+        return " ".join([self.text, *(f"{name}={value}" for name, value in sorted(self.options.items()))])
+
+    @property
+    def needs_cuda(self) -> bool:
+        return self.provider in _LIBRARIES
 
 
-def available_devices(providers: Sequence[str], available: Collection[str]) -> list[OnnxDevice]:
+def available_devices(
+    providers: Sequence[str], options: Mapping[str, Mapping[str, str]], available: Collection[str]
+) -> list[OnnxDevice]:
     """Those of ``providers`` that are among onnxruntime's ``available`` ones, in order; a warning for each that is not.
 
-    Raises :class:`LoadError`, which says what there is and what to install, if none is or a name is unknown.
+    ``options`` are by the names in ``providers``. Raises :class:`LoadError`, which says what there is and what to
+    install, if none is there or a name is unknown.
     """
     found: list[OnnxDevice] = []
     for device in parse_devices(providers):
@@ -55,11 +79,15 @@ def available_devices(providers: Sequence[str], available: Collection[str]) -> l
         if provider is None:
             _log.warning("%s", _absent(device, available))
         else:
-            options = {} if device.index is None else {"device_id": str(device.index)}
-            found.append(OnnxDevice(device.text, provider, options))
+            found.append(OnnxDevice(device.text, provider, device.index, options.get(device.text, {})))
     if not found:
         raise LoadError("; ".join(_absent(device, available) for device in parse_devices(providers)))
     return found
+
+
+def libraries_of(device: OnnxDevice) -> str:
+    """What onnxruntime needs beside itself to start ``device``, and where it comes from."""
+    return f"it needs {_LIBRARIES.get(device.provider, 'the libraries of its vendor')}, and a driver for the device"
 
 
 def _candidates(device: Device) -> list[str]:

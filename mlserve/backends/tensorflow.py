@@ -39,6 +39,8 @@ class TensorFlowBackend:
         if artifact is None:
             raise LoadError("a SavedModel needs a folder: set URL to it")
         tensorflow = import_tensorflow()
+        if options.provider_options:
+            raise LoadError("ProviderOptions are onnxruntime's; TensorFlow takes none: leave them out")
         device = choose_device(tensorflow, options.providers)
         meta_graph = read_meta_graph(artifact, options.tags)
         wanted = pick_signature(meta_graph, options.signature)

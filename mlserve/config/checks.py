@@ -56,6 +56,7 @@ def _model(path: Path, model: ModelConfig, stores: list[str]) -> Iterator[Compla
             "expected module:function or file.py:function; Go transformers, known by a name, have to be ported",
         )
     yield from _backend(path, model)
+    yield from _provider_options(path, model)
     if model.url.startswith("python:") and not _CODE.fullmatch(model.url.removeprefix("python:")):
         yield (*path, "URL"), "expected python:module:Class or python:file.py:Class"
     if _PYTHON_FILE.fullmatch(model.url) and model.backend is None:
@@ -64,6 +65,21 @@ def _model(path: Path, model: ModelConfig, stores: list[str]) -> Iterator[Compla
         yield (*path, "Mode"), "router is not supported: give each model its own entry and let the caller choose"
     yield from _inputs(path, model)
     yield from _test(path, model)
+
+
+def _provider_options(path: Path, model: ModelConfig) -> Iterator[Complaint]:
+    for device, options in model.provider_options.items():
+        here = (*path, "ProviderOptions", device)
+        if device not in model.providers:
+            yield here, f"is not one of Providers: {', '.join(model.providers)}"
+        if not isinstance(options, dict):
+            yield here, "expected a mapping of the runtime's options, such as {gpu_mem_limit: 4294967296}"
+            continue
+        for name, value in options.items():
+            if name == "device_id":
+                yield (*here, name), f"is said by the name of the device: {device.partition(':')[0]}:{value}"
+            elif not isinstance(value, str | int | float):
+                yield (*here, name), "expected text, a number or a boolean"
 
 
 def _backend(path: Path, model: ModelConfig) -> Iterator[Complaint]:

@@ -228,6 +228,8 @@ class ModelConfig(Section):
     backend: Name | None = None
     signature: Name = "serving_default"
     providers: tuple[Name, ...] = ("cpu",)
+    provider_options: dict[str, Any] = {}
+    """Mappings of onnxruntime's own names to values, by the names in ``Providers``."""
     threads: int | None = Field(None, ge=1)
     rows: bool = True
     """False: one request is one run, whatever the signature would allow."""
@@ -250,6 +252,14 @@ class ModelConfig(Section):
     def store(self) -> DatastoreConfig | None:
         """The datastore that ``DataStore`` names; set on models from :meth:`Config.wanted_models`."""
         return self._store
+
+    @property
+    def device_options(self) -> dict[str, dict[str, str]]:
+        """``ProviderOptions`` as runtimes take them: all text."""
+        return {
+            device: {name: str(value) for name, value in options.items()}
+            for device, options in self.provider_options.items()
+        }
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ Order of calls, all but ``claims`` from a worker thread: ``claims`` (names only)
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -26,14 +26,16 @@ class LoadOptions:
     ``tags`` and ``signature`` pick a meta graph and signature of a SavedModel. ``threads`` bounds one run's
     intra-op threads (``None``: the backend's choice). ``providers`` are devices in order of preference, such as
     ``("cuda:1", "cpu")``; the first one available serves, falling past one logs a warning, having none is a
-    :class:`~mlserve.errors.LoadError` that names what is there. ``target`` is ``module:Class`` or ``file.py:Class``
-    for the python backend.
+    :class:`~mlserve.errors.LoadError` that names what is there. ``provider_options`` are settings of a device in the
+    runtime's own words, by its name in ``providers``; since they may change answers, they enter
+    :attr:`LoadedModel.runtime`. ``target`` is ``module:Class`` or ``file.py:Class`` for the python backend.
     """
 
     tags: tuple[str, ...] = ("serve",)
     signature: str = "serving_default"
     threads: int | None = None
     providers: tuple[str, ...] = ("cpu",)
+    provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     target: str | None = None
 
 

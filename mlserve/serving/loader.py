@@ -206,6 +206,7 @@ async def _load_model(backend: Backend, config: ModelConfig, artifacts: Mapping[
         signature=config.signature,
         threads=config.threads,
         providers=config.providers,
+        provider_options=config.device_options,
         target=_python_target(config, artifacts),
     )
     path = artifacts[Role.ARTIFACT].path if Role.ARTIFACT in artifacts else None

@@ -269,6 +269,11 @@ class TestDevices:
         with pytest.raises(LoadError, match=message):
             load(tmp_path, providers=providers)
 
+    def test_options_of_another_runtime_are_refused(self, tmp_path: Path) -> None:
+        """A limit of memory that somebody relies on would be ignored."""
+        with pytest.raises(LoadError, match="TensorFlow takes none"):
+            load(tmp_path, providers=("cpu",), provider_options={"cpu": {"arena": "1"}})
+
     def test_a_gpu_is_taken_by_its_number(self, tensorflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """The second GPU would never be used."""
         monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: [kind, kind])

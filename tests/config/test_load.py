@@ -257,6 +257,25 @@ def problems(text: str, **environ: str) -> list[str]:
             "c.yaml:1: Models[0].URL: a Python file serves by one of its classes: expected python:file.py:Class",
         ),
         (
+            "Models: [{ID: a, URL: m, Providers: [cuda:0, cpu], ProviderOptions: {cuda: {x: 1}}}]",
+            "c.yaml:1: Models[0].ProviderOptions.cuda: is not one of Providers: cuda:0, cpu",
+        ),
+        (
+            "Models: [{ID: a, URL: m, Providers: [cuda], ProviderOptions: {cuda: {device_id: 1}}}]",
+            "c.yaml:1: Models[0].ProviderOptions.cuda.device_id: is said by the name of the device: cuda:1",
+        ),
+        (
+            "Models: [{ID: a, URL: m, ProviderOptions: {cpu: [x]}}]",
+            (
+                "c.yaml:1: Models[0].ProviderOptions.cpu: expected a mapping of the runtime's options, "
+                "such as {gpu_mem_limit: 4294967296}"
+            ),
+        ),
+        (
+            "Models: [{ID: a, URL: m, ProviderOptions: {cpu: {x: [1]}}}]",
+            "c.yaml:1: Models[0].ProviderOptions.cpu.x: expected text, a number or a boolean",
+        ),
+        (
             "Models: [{ID: a, URL: m, Platform: triton}]",
             "c.yaml:1: Models[0].Platform: triton is not supported: give the model's own URL and leave Platform out",
         ),

@@ -83,7 +83,7 @@ def test_defaults_are_those_of_the_code(heading: str) -> None:
 def is_default(shown: str, default: Any) -> bool:
     if default is PydanticUndefined:
         return shown == "required"
-    if default in (None, "", ()) or isinstance(default, Section):
+    if default in (None, "", (), {}) or isinstance(default, Section):
         return shown == "–"
     (text,) = code(shown)
     if isinstance(default, timedelta):

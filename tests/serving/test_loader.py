@@ -277,6 +277,19 @@ async def test_code_of_the_users_is_loaded_from_its_copy(bench: Bench) -> None:
     assert await bench.is_clean()
 
 
+async def test_devices_get_their_options_as_text(bench: Bench) -> None:
+    """Runtimes take nothing else; YAML has numbers and booleans."""
+    options = {"cuda:0": {"gpu_mem_limit": 4294967296, "use_tf32": False, "search": "HEURISTIC"}}
+    made = await bench.load(model_config(Providers=["cuda:0", "cpu"], ProviderOptions=options))
+    given = bench.backend.options
+    assert given is not None
+    assert given.providers == ("cuda:0", "cpu")
+    assert given.provider_options == {
+        "cuda:0": {"gpu_mem_limit": "4294967296", "use_tf32": "False", "search": "HEURISTIC"}
+    }
+    await made.close(1)
+
+
 async def test_code_in_modules_is_named(bench: Bench) -> None:
     """It is imported as Python does; a transformer's source is part of the origin, so that answers end with it."""
     config = model_config(Backend="python:package.module:Class", Transformer="json.encoder:JSONEncoder")
