@@ -12,6 +12,7 @@ from mlserve.contracts.protocol import Call, Encoded, WireRequest
 from mlserve.errors import BadRequest
 from mlserve.protocols import json_text
 from mlserve.protocols.answer import data_json
+from mlserve.protocols.one_matrix import matrix_rows
 from mlserve.protocols.query import RESERVED, rows_from_query
 from mlserve.types import Interface, Rows
 from mlserve.values import example, rows_from_values, shown
@@ -39,6 +40,8 @@ class EvalProtocol:
         _check_reserved(interface)
         if request.method in ("GET", "HEAD"):
             return Call(rows_from_query(interface, request.query), batch=False)
+        if (matrix := matrix_rows(request.body, interface, max_rows)) is not None:
+            return Call(matrix, batch=True)
         values = self._object(request, interface)
         sized = "batch_size" in values
         batch_size = values.pop("batch_size", None)
