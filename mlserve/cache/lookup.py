@@ -76,6 +76,7 @@ class Lookup:
 
         What another request stored while we waited counts as well.
         """
+        arrivals = self._outer.arrivals
         if len(keys) == 1:
             held = await self._outer.look_up_one(keys[0], rows, deadline)
             if held is not None:
@@ -85,9 +86,10 @@ class Lookup:
             found = [self._taken(held, keys) async for held in self._outer.look_up(keys, rows, places, deadline)]
         taken = {place for part in found for place in part.places}
         left = [place for place in places if place not in taken]
-        for part in self._meanwhile(keys, rows, left) if left else ():
-            found.append(part)
-            taken.update(part.places)
+        if left and (self._memory is not None or self._outer.arrivals != arrivals):
+            for part in self._meanwhile(keys, rows, left):
+                found.append(part)
+                taken.update(part.places)
         return found, taken
 
     def store(self, keys: Sequence[bytes], rows: Rows, payloads: Sequence[bytes], shares: Sequence[float]) -> None:

@@ -31,6 +31,11 @@ class OuterTiers:
         self._tiers = [UsedTier(use, observe, observe_seconds, clock, since) for use in uses]
         self.writable: Final = any(not use.read_only for use in uses)
 
+    @property
+    def arrivals(self) -> int:
+        """While it stays the same, :meth:`in_line` has nothing that :meth:`look_up` did not find."""
+        return sum([tier.arrivals for tier in self._tiers])
+
     def skipped(self, rows: int) -> None:
         """A request whose rows are not looked up here."""
         for tier in self._tiers:
@@ -71,7 +76,7 @@ class OuterTiers:
         for tier in self._tiers:
             if places and tier.has_line:
                 wanted = _at(keys, places)
-                held = tier.in_line(wanted, tier.layout.names(wanted, rows.take(places)))
+                held = tier.in_line(wanted, rows if len(places) == len(keys) else rows.take(places))
                 if held is not None:
                     found.append(held.moved(places))
                     places = _without(places, found[-1].places)

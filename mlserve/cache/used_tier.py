@@ -87,6 +87,11 @@ class UsedTier:
         """True if anything waits to be written, and could be read."""
         return self.layout.written_only is None and len(self._tier.writes) > 0
 
+    @property
+    def arrivals(self) -> int:
+        """How many entries came into line to be written, ever; other models' too."""
+        return self._tier.writes.arrivals
+
     def skipped(self, rows: int) -> None:
         """Rows that are not looked up here."""
         self._observe(self.label, "skipped", rows)
@@ -125,14 +130,14 @@ class UsedTier:
             return None
         return Held(self.label, rows, (0,), (stored.payload,), (stored.ttl_s,))
 
-    def in_line(self, keys: Sequence[bytes], names: Names) -> Held | None:
+    def in_line(self, keys: Sequence[bytes], rows: Rows) -> Held | None:
         """What waits to be written. Counts nothing."""
-        waiting = [None if name is None else self._tier.writes.get(name) for name in names]
-        return self._sorted_out(keys, waiting)[0]
+        waiting = [None if name is None else self._tier.writes.get(name) for name in self.layout.names(keys, rows)]
+        return self._sorted_out(keys, waiting)[0] if any(waiting) else None
 
     def write(self, keys: Sequence[bytes], names: Names, payloads: Sequence[bytes], lives_s: Sequence[float]) -> None:
         """Store answers, each for its life; those that have none left, no name, or no form here are left out."""
-        layout, put, now = self.layout, self._tier.put, self._clock()
+        layout, put, now = self.layout, self._tier.writes.put, self._clock()
         for key, name, payload, life_s in zip(keys, names, payloads, lives_s, strict=True):
             value = None if name is None or life_s <= 0 else layout.write(key, payload, now, life_s)
             if value is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic, perf_counter
@@ -69,6 +70,8 @@ class Writes(Generic[N, V]):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.counts = counts
+        self.arrivals = 0
+        """Entries that came into line, ever."""
         self._write = write
         self._ready = ready
         self._label = label
@@ -78,6 +81,8 @@ class Writes(Generic[N, V]):
         self._under_way: dict[N, _Waiting[V]] = {}
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
+        """Set while somebody waits for all to be written."""
         self._failed = False
         """The write before failed."""
         self._told = False
@@ -89,13 +94,16 @@ class Writes(Generic[N, V]):
 
     def put(self, name: N, value: V, life_s: float, size: int, took: Took) -> None:
         """Have ``value`` of ``size`` bytes stored for ``life_s`` seconds, in place of what is under ``name``."""
-        if self._closed or size + ENTRY_COST > MAX_BYTES:
+        size += ENTRY_COST
+        if self._closed or size > MAX_BYTES:
             self.counts.dropped += 1
             return
+        self.arrivals += 1
         self._take_out(name)
-        self._line[name] = _Waiting(value, self._clock() + life_s, size + ENTRY_COST, took)
-        self._bytes += size + ENTRY_COST
-        self._trim()
+        self._line[name] = _Waiting(value, self._clock() + life_s, size, took)
+        self._bytes += size
+        if self._bytes > MAX_BYTES or len(self._line) > MAX_ENTRIES:
+            self._trim()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work_off(), name=f"cache writes {self._label}")
 
@@ -105,8 +113,9 @@ class Writes(Generic[N, V]):
         return None if waiting is None else waiting.value
 
     async def flush(self, timeout_s: float) -> None:
-        """Returns when nothing is in line any more, or after ``timeout_s``."""
+        """Has all that is in line written now. Returns when that is done, or after ``timeout_s``."""
         if self._task is not None:
+            self._hurried.set()
             await asyncio.wait([self._task], timeout=timeout_s)
 
     async def close(self) -> None:
@@ -122,7 +131,7 @@ class Writes(Generic[N, V]):
     async def _work_off(self) -> None:
         while self._line:
             if len(self._line) < ENTRIES_PER_WRITE:
-                await asyncio.sleep(LINGER_S)
+                await self._linger()
             await self._ready()
             items = self._next()
             if not items:
@@ -138,6 +147,12 @@ class Writes(Generic[N, V]):
                 continue
             self._rest_s = FIRST_REST_S
             self._done(perf_counter() - start)
+        self._hurried.clear()
+
+    async def _linger(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                await self._hurried.wait()
 
     def _next(self) -> list[tuple[N, V, float]]:
         now = self._clock()

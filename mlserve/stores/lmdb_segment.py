@@ -153,12 +153,12 @@ class Segment:
 
         Raises :class:`Full`, :class:`Damaged`, and :class:`StoreRefused` for what the disk says.
         """
+        end = _END.pack
         try:
             with self._env.begin(write=True) as txn:
-                for name, value, end_ms in puts:
-                    txn.put(name, _END.pack(end_ms) + value)
-                for name, value, end_ms in copies:
-                    txn.put(name, _END.pack(end_ms) + value, overwrite=False)
+                with txn.cursor() as cursor:
+                    cursor.putmulti([(name, end(end_ms) + value) for name, value, end_ms in puts])
+                    cursor.putmulti([(name, end(end_ms) + value) for name, value, end_ms in copies], overwrite=False)
         except lmdb.MapFullError as error:
             raise Full(f"{self.data} is full") from error
         except _DAMAGE as error:

@@ -47,7 +47,7 @@ def test_what_is_put_together_is_written_together() -> None:
         written = Written()
         written.put(b"a", life_s=60)
         written.put(b"b", life_s=30)
-        await written.writes.flush(1.0)
+        await asyncio.sleep(2 * LINGER_S)
         assert written.store.writes == [[b"a", b"b"]]
         assert written.store.lives == pytest.approx({b"a": 60 - LINGER_S, b"b": 30 - LINGER_S})
         assert len(written.took) == 1
@@ -67,6 +67,29 @@ def test_a_write_waits_a_moment_for_others() -> None:
             await asyncio.sleep(LINGER_S / 10)
         await written.writes.flush(1.0)
         assert written.store.writes == [names(5)]
+        await written.writes.close()
+
+    virtual_time.run(main())
+
+
+def test_a_flush_does_not_wait_for_others() -> None:
+    """A stop would be that much later; and who flushes once must not have every later answer written alone."""
+
+    async def main() -> None:
+        written = Written()
+        written.put(b"a")
+        flushing = asyncio.create_task(written.writes.flush(1.0))
+        await asyncio.sleep(LINGER_S / 10)
+        assert written.store.writes == [[b"a"]]
+        await flushing
+        for name in names(3):
+            written.put(name)
+            await asyncio.sleep(LINGER_S / 10)
+        leaves = asyncio.create_task(written.writes.flush(1.0))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        await asyncio.sleep(LINGER_S / 10)
+        assert written.store.writes == [[b"a"], names(3)]
         await written.writes.close()
 
     virtual_time.run(main())
