@@ -2,7 +2,7 @@
 #
 #   PYTHON=…   the Python that makes the environment (default: the newest of 3.11 to 3.13 that works)
 #   VENV=…     where the environment lives (default: .venv)
-#   ARGS=…     more arguments for serve, test, bench or lock
+#   ARGS=…     more arguments for serve, test, guard, bench or lock
 
 PYTHON ?=
 VENV   ?= .venv
@@ -19,7 +19,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check bench models lock clean gone
+.PHONY: help serve test check guard bench models lock clean gone
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ check: $(VENV)/.dev ## Check format, lint, types and layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+guard: $(VENV)/.dev ## Fail if a request costs more than recorded (ARGS=--record to record)
+	$(BIN)/python -m benchmarks.guard $(ARGS)
 
 bench: $(VENV)/.dev ## Measure start, memory and overhead
 	$(BIN)/python -m benchmarks $(ARGS)
