@@ -47,6 +47,8 @@ class KeyMaker:
         parts = [segments(columns[name]) for name, segments in self._others]
         if self._numbers:
             parts += _numbers_of([columns[name] for name in self._numbers])
+        if rows.count == 1:
+            return ["/".join([parts[place][0] for place in self._order])]
         return list(map("/".join, zip(*[parts[place] for place in self._order], strict=True)))
 
 
@@ -73,7 +75,7 @@ def escape(text: str) -> str:
 
 
 def _strings(column: Array) -> Sequence[str]:
-    return [escape(text) for text in column.tolist()]
+    return [escape(text) if "/" in text or "%" in text else text for text in column.tolist()]
 
 
 def _decimals(digits: int, *, wide: bool) -> Segments:

@@ -254,13 +254,19 @@ def _unpacked(column: _Column, payloads: Sequence[bytes], starts: Sequence[int])
     """The column whose part of each payload begins at ``starts``, and where it ends: perhaps beyond the payload."""
     packed: list[bytes] = []
     ends = []
-    length_at, elements = _LENGTH.unpack_from, range(column.elements)
-    for payload, start in zip(payloads, starts, strict=True):
-        at = start
-        for _ in elements:
-            begin = at + 4
-            at = begin + length_at(payload, at)[0]
-            packed.append(payload[begin:at])
-        ends.append(at)
+    length_at, length_bytes = _LENGTH.unpack_from, _LENGTH.size
+    if column.elements == 1:
+        for payload, start in zip(payloads, starts, strict=True):
+            begin = start + length_bytes
+            end = begin + length_at(payload, start)[0]
+            packed.append(payload[begin:end])
+            ends.append(end)
+    else:
+        for payload, end in zip(payloads, starts, strict=True):
+            for _ in range(column.elements):
+                begin = end + length_bytes
+                end = begin + length_at(payload, end)[0]
+                packed.append(payload[begin:end])
+            ends.append(end)
     array = np.fromiter(_UNPACK[column.dtype](packed), object, len(packed))
     return (array.reshape(len(payloads), *column.shape) if column.shape else array), ends

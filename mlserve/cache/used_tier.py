@@ -87,11 +87,6 @@ class UsedTier:
         """True if anything waits to be written, and could be read."""
         return self.layout.written_only is None and len(self._tier.writes) > 0
 
-    @property
-    def arrivals(self) -> int:
-        """How many entries came into line to be written, ever; other models' too."""
-        return self._tier.writes.arrivals
-
     def skipped(self, rows: int) -> None:
         """Rows that are not looked up here."""
         self._observe(self.label, "skipped", rows)

@@ -63,7 +63,10 @@ class LmdbStore:
         path, size_bytes = place(self._options)
         if self._thread is None:
             self._thread = DiskThread(f"mlserve-lmdb-{path.name}")
-        self._writer = await self._thread.run(partial(self._open, path, size_bytes, self._thread))
+        writer = await self._thread.run(partial(self._open, path, size_bytes, self._thread))
+        if self._closed:
+            raise StoreFault("the store was closed")
+        self._writer = writer
 
     async def check(self) -> None:
         """One read, of a name that nobody uses."""
@@ -75,7 +78,7 @@ class LmdbStore:
 
     async def get_many(self, names: Sequence[bytes]) -> Sequence[bytes | None]:
         """As :meth:`Table.get_many <mlserve.contracts.store.Table.get_many>`; never suspends."""
-        writer = self._opened()
+        writer = self._writer or self._opened()
         values, aging = writer.segments.read(names, int(self._clock() * 1000))
         if aging:
             writer.copy(aging)
@@ -101,9 +104,10 @@ class LmdbStore:
             return
         self._closed = True
         closing = None
+        writer, self._writer = self._writer, None
         try:
-            if self._writer is not None:
-                await self._writer.close(FLUSH_S)
+            if writer is not None:
+                await writer.close(FLUSH_S)
         finally:
             if self._thread is not None:
                 closing = self._thread.run(self._close)
@@ -114,7 +118,7 @@ class LmdbStore:
                 logger.warning("%s did not close in %g s: the disk hangs, or is slow", self._options.url, CLOSE_S)
 
     def _opened(self) -> Writer:
-        if self._writer is None or self._closed:
+        if self._writer is None:
             raise StoreFault("the store was closed" if self._closed else "the store is not open")
         return self._writer
 
