@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mlserve.backends.faults import brief, has_surrogates, mismatch, not_utf8
+from mlserve.backends.onnx_devices import CPU
 from mlserve.backends.onnx_graph import external_files, is_random, read_model
 from mlserve.backends.onnx_lookups import find_lookups
 from mlserve.backends.onnx_session import open_session
@@ -69,8 +70,6 @@ class OnnxBackend:
 class OnnxModel:
     """One session. See :class:`~mlserve.contracts.backend.LoadedModel`."""
 
-    loop_safe = True
-
     def __init__(
         self, session: Any, signature: Signature, runtime: str, deterministic: bool, lookups: Mapping[str, Lookups]
     ) -> None:
@@ -82,6 +81,7 @@ class OnnxModel:
         self.runtime = runtime
         self.deterministic = deterministic
         self.lookups = lookups
+        self.loop_safe = session.get_providers()[0] == CPU  # other devices are waited for
         self._inputs = frozenset(spec.name for spec in signature.inputs)
         self._outputs = [spec.name for spec in signature.outputs]
         json = {spec.name for spec in signature.outputs if spec.dtype is DType.JSON}

@@ -12,6 +12,7 @@ from mlserve.errors import LoadError
 _log = logging.getLogger(__name__)
 
 _SUFFIX = "ExecutionProvider"
+CPU = f"CPU{_SUFFIX}"
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "cpu": ("CPU",),

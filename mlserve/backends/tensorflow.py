@@ -69,8 +69,6 @@ class TensorFlowBackend:
 class TensorFlowModel:
     """One session and one signature. See :class:`~mlserve.contracts.backend.LoadedModel`."""
 
-    loop_safe = True
-
     def __init__(
         self,
         session: _Session,
@@ -86,6 +84,7 @@ class TensorFlowModel:
         self.runtime = runtime
         self.deterministic = deterministic
         self.lookups = lookups
+        self.loop_safe = not session.on_gpu  # which is waited for
         self._session = session
         self._inputs = tuple(feeds)
         # TensorFlow refuses to fetch a tensor that it is fed; such an output is the input itself.
@@ -141,6 +140,10 @@ class _Session:
         else:
             config.gpu_options.allow_growth = True
         self._session = self._v1.Session(graph=self._graph, config=config)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self._gpu is not None
 
     def load(self, folder: Path, tags: Sequence[str]) -> None:
         with self._graph.as_default(), self._graph.device(None if self._gpu is None else f"/device:GPU:{self._gpu}"):

@@ -51,7 +51,8 @@ class LoadedModel(Protocol):
     """How each input is looked up, by name: what lets rows that the model cannot tell apart share a key. An input that
     is left out is exact, and nothing is known about it."""
     loop_safe: bool
-    """True if a run does nothing but compute: no I/O, no locks. It may then run on the event loop, if quick."""
+    """True if a run does nothing but compute on the processor: no I/O, no locks, no other device to wait for. It may
+    then run on the event loop, if quick."""
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run once. Blocks, releases the GIL where the runtime does, may be called from several threads.

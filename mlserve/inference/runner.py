@@ -60,11 +60,12 @@ class Runner:
             return self._workers.run(lambda: self._run(rows, context), rows.count, context.deadline)
         if self._workers.closed:
             raise NotReady(f"{self._model_id} is closing")
-        start = perf_counter()
+        stopwatch = self._on_loop.stopwatch
+        start = stopwatch()
         try:
             return Promise.of(self._run(rows, context))
         finally:
-            self._on_loop.ran(perf_counter() - start, rows.count)
+            self._on_loop.ran(stopwatch() - start, rows.count)
 
     def _run(self, rows: Rows, context: Context) -> Rows:
         context.begun = True

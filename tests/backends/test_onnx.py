@@ -345,6 +345,35 @@ class TestDevices:
         with pytest.raises(LoadError, match=r"did not start 'cuda': it needs CUDA .* pip install 'onnxruntime-gpu"):
             load(file, providers=("cuda",))
 
+    def test_models_on_other_devices_stay_off_the_event_loop(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run waits for the GPU; whoever waits on the loop stops everybody."""
+        import onnxruntime
+
+        made = onnxruntime.InferenceSession
+
+        class OnGpu:
+            """A real session that says it runs elsewhere."""
+
+            def __init__(self, *args: Any, providers: Any, **options: Any) -> None:
+                self._made = made(*args, providers=["CPUExecutionProvider"], **options)
+
+            def get_providers(self) -> list[str]:
+                return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._made, name)
+
+        file = save(identity(), tmp_path)
+        here = load(file)
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+        monkeypatch.setattr(onnxruntime, "InferenceSession", OnGpu)
+        there = load(file, providers=("cuda",))
+        assert (here.loop_safe, there.loop_safe) == (True, False)
+        here.close()
+        there.close()
+
     def test_full_names(self, tmp_path: Path) -> None:
         """onnxruntime's own names are what its documentation gives."""
         load(save(identity(), tmp_path), providers=("CPUExecutionProvider",)).close()

@@ -274,6 +274,18 @@ class TestDevices:
         with pytest.raises(LoadError, match="TensorFlow takes none"):
             load(tmp_path, providers=("cpu",), provider_options={"cpu": {"arena": "1"}})
 
+    def test_models_on_a_gpu_stay_off_the_event_loop(
+        self, tensorflow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run waits for the GPU; whoever waits on the loop stops everybody. (Without one it is placed here.)"""
+        built = TensorFlowZoo(tmp_path).table(tmp_path)
+        here = load(built.artifact or tmp_path)
+        monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: [kind])
+        there = load(built.artifact or tmp_path, providers=("gpu",))
+        assert (here.loop_safe, there.loop_safe) == (True, False)
+        here.close()
+        there.close()
+
     def test_a_gpu_is_taken_by_its_number(self, tensorflow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """The second GPU would never be used."""
         monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: [kind, kind])

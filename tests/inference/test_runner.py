@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from mlserve.errors import BadRequest, InferenceFailed, NotReady
-from mlserve.inference import runner as runner_module
 from mlserve.inference.feed import Feed
 from mlserve.inference.on_loop import HEAVIEST, LIMIT_S, MOST_OWED, OnLoop
 from mlserve.inference.runner import Runner
@@ -95,7 +94,7 @@ class TestWhereItRuns:
         await run.close()
 
     @pytest.mark.parametrize("fails", [False, True])
-    async def test_runs_that_hold_the_loop_up_leave_it(self, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_runs_that_hold_the_loop_up_leave_it(self, fails: bool) -> None:
         """Quick at load and slow in service, it would stop everybody; a run that fails takes as long."""
         model, on_loop = self.recording()
         double_it, now = model._function, 0.0
@@ -108,9 +107,9 @@ class TestWhereItRuns:
                 raise BadRequest("too slow, and refused")
             return answer
 
-        monkeypatch.setattr(runner_module, "perf_counter", lambda: now)
         model._function = slow
-        run = runner(model, inline_rows=1)
+        judge = OnLoop("m", 1, wall=lambda: now, processor=lambda: now)
+        run = Runner("m", model, Feed(model.signature, Serving.ROWS), threads=1, max_queued_rows=8, on_loop=judge)
         for _ in range(MOST_OWED // HEAVIEST + 2):
             if fails:
                 with pytest.raises(BadRequest):
