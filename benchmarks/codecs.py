@@ -32,16 +32,26 @@ INTERFACE = Interface(
     dict_hash=1,
 )
 """Of the penguin classifier."""
+VECTORS = Interface(
+    (InputField("x", DType.FLOAT32, (4,)),), (TensorSpec("y", DType.FLOAT32, (None, 3)),), Serving.ROWS, dict_hash=1
+)
+"""Of a classifier with one tensor in and one out, as most networks are."""
 
 
 def measure() -> list[Figure]:
     one, many = body(PENGUIN), body({"batch_size": ROWS, **penguin_columns(ROWS)})
+    numbers = np.random.default_rng(2).integers(0, 1_000, (ROWS, 4)) / 100
+    vector, vectors = body({"x": numbers[0].tolist()}), body({"batch_size": ROWS, "x": numbers.tolist()})
     return [
-        _decoding("GET of one row", _request("GET", query=urlencode(PENGUIN)), one),
-        _decoding("POST of one row", _request("POST", content=one), one),
-        _decoding(f"POST of {ROWS:,} rows", _request("POST", content=many), many),
-        _encoding("one row", 1),
-        _encoding(f"{ROWS:,} rows", ROWS),
+        _decoding("GET of one row", INTERFACE, _request("GET", query=urlencode(PENGUIN)), one),
+        _decoding("POST of one row", INTERFACE, _request("POST", content=one), one),
+        _decoding(f"POST of {ROWS:,} rows", INTERFACE, _request("POST", content=many), many),
+        _decoding("POST of one vector of four", VECTORS, _request("POST", content=vector), vector),
+        _decoding(f"POST of {ROWS:,} vectors of four", VECTORS, _request("POST", content=vectors), vectors),
+        _encoding("one row, labels and their probabilities", INTERFACE, _labels(1)),
+        _encoding(f"{ROWS:,} rows, labels and their probabilities", INTERFACE, _labels(ROWS)),
+        _encoding("one vector of three", VECTORS, _vectors(1)),
+        _encoding(f"{ROWS:,} vectors of three", VECTORS, _vectors(ROWS)),
     ]
 
 
@@ -49,34 +59,37 @@ def _request(method: str, *, query: str = "", content: bytes = b"") -> HttpReque
     return HttpRequest(method, "/v1/api/model/penguins/eval", query, {}, content, "127.0.0.1", 0.0)
 
 
-def _decoding(what: str, request: HttpRequest, json: bytes) -> Figure:
+def _decoding(what: str, interface: Interface, request: HttpRequest, json: bytes) -> Figure:
     return _figure(
         f"decode a {what}",
-        lambda: PROTOCOL.decode(request, INTERFACE, max_rows=ROWS),
+        lambda: PROTOCOL.decode(request, interface, max_rows=ROWS),
         lambda: orjson.loads(json),
         f"orjson.loads of {len(json):,} bytes",
     )
 
 
-def _encoding(what: str, count: int) -> Figure:
-    answer = _answer(count)
-    call = Call(Rows({}, count), batch=count > 1)
-    json = PROTOCOL.encode(answer, call, INTERFACE).body(1)
+def _encoding(what: str, interface: Interface, answer: Rows) -> Figure:
+    call = Call(Rows({}, answer.count), batch=answer.count > 1)
+    json = PROTOCOL.encode(answer, call, interface).body(1)
     values = orjson.loads(json)
     return _figure(
-        f"encode {what}, labels and their probabilities",
-        lambda: PROTOCOL.encode(answer, call, INTERFACE),
+        f"encode {what}",
+        lambda: PROTOCOL.encode(answer, call, interface),
         lambda: orjson.dumps(values),
         f"orjson.dumps of {len(json):,} bytes",
     )
 
 
-def _answer(count: int) -> Rows:
+def _labels(count: int) -> Rows:
     source = np.random.default_rng(1)
     labels, maps = np.empty(count, object), np.empty(count, object)
     labels[:] = source.choice(SPECIES, count).tolist()
     maps[:] = [dict(zip(SPECIES, row, strict=True)) for row in source.random((count, len(SPECIES))).tolist()]
     return Rows({"label": labels, "probability": maps}, count)
+
+
+def _vectors(count: int) -> Rows:
+    return Rows({"y": np.random.default_rng(1).random((count, 3), np.float32)}, count)
 
 
 def _figure(measured: str, ours: Callable[[], Any], other: Callable[[], Any], name: str) -> Figure:

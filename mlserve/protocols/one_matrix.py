@@ -27,8 +27,7 @@ _SPACED: Final = b"], ["
 
 def matrix_rows(body: bytes, interface: Interface, max_rows: int) -> Rows | None:
     """The rows of ``body``, where ``interface`` has one input and that is a vector; ``None`` if they are not plain."""
-    field = interface.derived(_vector)
-    if field is None or len(body) < _LONG:
+    if len(body) < _LONG or (field := interface.derived(_vector)) is None:
         return None
     head, _, rest = body.partition(b"[[")
     inner, closed, tail = rest.rpartition(b"]]")

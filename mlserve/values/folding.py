@@ -34,6 +34,8 @@ def _fold_all(words: frozenset[str | int], sentinel: str | int) -> Fold:
             single.fill(sentinel)
             return single
         values = column.ravel().tolist()
+        if words.issuperset(values):
+            return column
         folded = [value if value in words else sentinel for value in values]
         return column if folded == values else np.array(folded, column.dtype).reshape(column.shape)
 
