@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Info, Metric, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -19,6 +19,8 @@ from mlserve.observe.model_metrics import ModelMetrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter that nobody asked for
 
+MODELS_OF_SLICE: Final = 4
+"""A model has some hundred series, which take a millisecond to write."""
 Series = tuple[list[str], float]
 """Label values, and a number."""
 
@@ -64,18 +66,41 @@ class ConnectionStats(Protocol):
     def writes(self) -> WriteCounts: ...
 
 
+class Registry(CollectorRegistry):
+    """Everything that ``/metrics`` shows, in a registry of its own, so that two servers may live in one process."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelMetrics],
+        datastores: Mapping[str, MemoryStats],
+        connections: Mapping[str, ConnectionStats],
+    ) -> None:
+        super().__init__()
+        self._models = models
+        self._without_models = CollectorRegistry()
+        registries: dict[CollectorRegistry, Mapping[str, ModelMetrics]] = {self: models, self._without_models: {}}
+        for registry, shown in registries.items():
+            for collector in (ProcessCollector, PlatformCollector, GCCollector):
+                collector(registry=registry)
+            registry.register(Exposition(shown, datastores, connections))
+            Info("mlserve_build", "The version of mlserve.", registry=registry).info({"version": __version__})
+
+    def slices(self) -> Iterator[Iterable[Metric]]:
+        """What ``collect`` yields, as much at a time as takes a few milliseconds: first all families without the
+        series of models, then those of some models after the others. Who reads may pause in between."""
+        models = list(self._models.items())
+        yield self._without_models.collect()
+        for first in range(0, len(models), MODELS_OF_SLICE):
+            yield Exposition(dict(models[first : first + MODELS_OF_SLICE]), {}, {}).collect()
+
+
 def new_registry(
     models: Mapping[str, ModelMetrics],
     datastores: Mapping[str, MemoryStats],
     connections: Mapping[str, ConnectionStats],
-) -> CollectorRegistry:
-    """Everything that ``/metrics`` shows, in a registry of its own, so that two servers may live in one process."""
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    registry.register(Exposition(models, datastores, connections))
-    Info("mlserve_build", "The version of mlserve.", registry=registry).info({"version": __version__})
-    return registry
+) -> Registry:
+    """Called by the metrics of a process."""
+    return Registry(models, datastores, connections)
 
 
 class Exposition(Collector):

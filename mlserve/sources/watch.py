@@ -10,10 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import stat
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 import watchfiles
@@ -21,6 +26,10 @@ import watchfiles
 _log = logging.getLogger("mlserve.sources.watch")
 _TICK_MS: Final = 250
 """How often the thread looks whether a folder came, went, or was replaced by another of the same name."""
+_LONGEST_TICK_MS: Final = 1000
+"""A look takes some microseconds a folder: with more folders than a tick has milliseconds, it is one for each."""
+_APART_S: Final = 0.25
+"""Between two starts of the watcher. Each tells everybody to look again, and a server that starts asks for hundreds."""
 _POLL_S: Final = 1.0
 _CLOSE_S: Final = 2.0
 
@@ -40,10 +49,8 @@ class Subscription:
 
     def update(self, folders: Iterable[Path]) -> None:
         """Watch these folders instead. They need not exist."""
-        folders = frozenset(folders)
-        if folders != self.folders:
-            self.folders = folders
-            self._owner._renew()  # noqa: SLF001  # the two classes are one thing to everybody else
+        before, self.folders = self.folders, frozenset(folders)
+        self._owner._move(self, before)  # noqa: SLF001  # the two classes are one thing to everybody else
 
     def close(self) -> None:
         """No more news."""
@@ -61,6 +68,8 @@ class FolderWatch:
         self._watch = watch
         self._poll_s = poll_s
         self._subscriptions: set[Subscription] = set()
+        self._subscribers: Counter[Path] = Counter()
+        """By folder; it never has a folder without any."""
         self._wanted: frozenset[Path] = frozenset()
         self._stop = threading.Event()
         self._renewed = threading.Event()
@@ -73,7 +82,7 @@ class FolderWatch:
             raise RuntimeError("this FolderWatch is closed")
         subscription = Subscription(self, folders)
         self._subscriptions.add(subscription)
-        self._renew()
+        self._move(subscription, frozenset())
         return subscription
 
     async def close(self) -> None:
@@ -88,8 +97,23 @@ class FolderWatch:
         except TimeoutError:
             _log.warning("watching %d folders hangs; its thread is left behind", len(self._wanted))
 
+    def _move(self, subscription: Subscription, before: frozenset[Path]) -> None:
+        """``subscription`` has other folders than ``before``."""
+        came, went = subscription.folders - before, before - subscription.folders
+        unknown = not came <= self._subscribers.keys()
+        self._subscribers.update(came)
+        self._subscribers.subtract(went)
+        unwanted = [folder for folder in went if not self._subscribers[folder]]
+        for folder in unwanted:
+            del self._subscribers[folder]
+        if unknown or unwanted:
+            self._renew()
+        elif came:
+            # Nobody is told anew of folders that are watched already, and they may have moved before this.
+            subscription.moved.set()
+
     def _renew(self) -> None:
-        self._wanted = frozenset().union(*(subscription.folders for subscription in self._subscriptions))
+        self._wanted = frozenset(self._subscribers)
         self._renewed.set()
         if self._thread is None and self._wanted:
             loop = asyncio.get_running_loop()
@@ -97,8 +121,10 @@ class FolderWatch:
             self._thread.start()
 
     def _drop(self, subscription: Subscription) -> None:
-        self._subscriptions.discard(subscription)
-        self._renew()
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            before, subscription.folders = subscription.folders, frozenset()
+            self._move(subscription, before)
 
     def _tell(self, folders: Collection[Path]) -> None:
         for subscription in self._subscriptions:
@@ -112,8 +138,10 @@ class FolderWatch:
             if folders:
                 loop.call_soon_threadsafe(self._tell, folders)
 
+        started = -inf
         with suppress(RuntimeError):  # the loop ended without closing us
-            while not self._stop.is_set():
+            while not self._stop.wait(started + _APART_S - monotonic()):
+                started = monotonic()
                 self._renewed.clear()
                 wanted = self._wanted
                 try:
@@ -136,7 +164,7 @@ class FolderWatch:
             *sorted({str(anchor[0]) for anchor in anchors.values()}),
             watch_filter=None,
             debounce=200,
-            rust_timeout=_TICK_MS,
+            rust_timeout=min(max(_TICK_MS, len(anchors)), _LONGEST_TICK_MS),
             yield_on_timeout=True,
             stop_event=self._renewed,
             raise_interrupt=False,
@@ -162,12 +190,15 @@ def _anchors(folders: Iterable[Path]) -> dict[Path, Anchor]:
     """For each folder the nearest one above (or itself) that exists now."""
     found: dict[Path, Anchor] = {}
     for folder in folders:
-        for candidate in (folder, *folder.parents):
-            with suppress(OSError):
+        # Looked at several times a second: the usual case, a folder that exists, must not cost more than its stat.
+        for candidate in chain((folder,), folder.parents):
+            try:
                 status = os.stat(candidate)
-                if os.path.isdir(candidate):
-                    found[folder] = (candidate, status.st_dev, status.st_ino)
-                    break
+            except OSError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                found[folder] = (candidate, status.st_dev, status.st_ino)
+                break
     return found
 
 

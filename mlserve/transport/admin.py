@@ -17,6 +17,7 @@ from mlserve.config.redact import public_view
 from mlserve.errors import UnknownRoute, WrongMethod
 from mlserve.observe.line import one_line
 from mlserve.observe.metrics import Metrics
+from mlserve.observe.metrics_page import metrics_page
 from mlserve.serving.manager import Manager
 from mlserve.transport.access import Access, Guard
 from mlserve.transport.debug import Debug
@@ -110,9 +111,9 @@ class Admin:
     def _config_view(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse(200, orjson.dumps(public_view(self._config.config), default=str))
 
-    def _prometheus(self, request: HttpRequest) -> HttpResponse:
+    async def _prometheus(self, request: HttpRequest) -> HttpResponse:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return HttpResponse(200, encode(self._metrics.registry), content_type)
+        return HttpResponse(200, await metrics_page(self._metrics.registry.slices(), encode), content_type)
 
     def _models(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse(200, models_json(self._manager.statuses, self._metrics.models, request.query))

@@ -14,7 +14,7 @@ from mlserve.config.schema import ModelConfig
 from mlserve.errors import NotReady, SourceError, UnknownModel
 from mlserve.serving.deployment import State
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRemoved
-from mlserve.serving.manager import Manager
+from mlserve.serving.manager import MOST_COMPARED, Manager
 from mlserve.sources.watch import FolderWatch
 from tests.support.deployments import as_lists, context, rows
 from tests.support.loading import Stage, model_config, until
@@ -107,6 +107,14 @@ async def test_the_nearest_match_of_an_unknown_id(asked: str, hint: str, manager
         manager.acquire(asked)
     assert str(refusal.value) == f"no model of that id is configured{hint}"
     await loaded(stage)
+
+
+async def test_a_misspelt_id_is_not_compared_with_a_thousand(manager: Manager, stage: Stage) -> None:
+    """Whoever asks for ids that are not there would hold up everybody else for milliseconds each time."""
+    manager.apply(named(*(f"model{number}" for number in range(MOST_COMPARED + 1))), "/base")
+    with pytest.raises(UnknownModel) as refusal:
+        manager.acquire("modell1")
+    assert str(refusal.value) == "no model of that id is configured"
 
 
 async def test_removed_while_callers_are_inside(manager: Manager, stage: Stage) -> None:

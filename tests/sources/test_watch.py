@@ -148,6 +148,45 @@ async def test_folders_can_change_while_running(tmp_path: Path) -> None:
         await news(subscription)
 
 
+async def test_who_joins_a_watched_folder_looks_again(tmp_path: Path) -> None:
+    """What moved between a model's look and its subscription would go unseen if another model has the same folder."""
+    folder = write(tmp_path / "shared", {"m": b""})
+    async with watching() as watch:
+        barrier = Barrier(watch, tmp_path)
+        first, second = watch.subscribe([folder]), watch.subscribe(())
+        await barrier.passed(first)
+        second.update([folder])
+        assert second.moved.is_set()
+        second.moved.clear()
+        await barrier.passed()
+        assert not first.moved.is_set(), "it knows already"
+        second.close()
+        second.close()
+        write(folder, {"m": b"1"})
+        await news(first)
+        assert not second.moved.is_set()
+
+
+async def test_many_folders_that_come_start_few_watchers(tmp_path: Path) -> None:
+    """Each start looks at every folder, and has every model look: a thousand models would do so a thousand times."""
+    starts = []
+
+    def counted(*folders: str, **options: Any) -> Iterator[Collection[tuple[Any, str]]]:
+        starts.append(len(folders))
+        return watchfiles.watch(*folders, **options)
+
+    folders = [write(tmp_path / str(number), {"m": b""}) for number in range(50)]
+    async with watching(watch=counted) as watch:
+        subscriptions = [watch.subscribe(()) for _ in folders]
+        for subscription, folder in zip(subscriptions, folders, strict=True):
+            subscription.update([folder])
+            await asyncio.sleep(0.002)  # as models load, one after the other
+        for subscription in subscriptions:
+            await news(subscription)
+    assert starts[-1] == len(folders)
+    assert len(starts) < 10
+
+
 async def test_a_failing_watcher_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Out of inotify watches: one line that says so, and the server goes on."""
     caplog.set_level(logging.WARNING)
@@ -195,14 +234,16 @@ async def test_close_while_hung(
 ) -> None:
     """A dead mount must not hold up the shutdown."""
     monkeypatch.setattr("mlserve.sources.watch._CLOSE_S", 0.05)
-    release = threading.Event()
+    hangs, release = threading.Event(), threading.Event()
 
     def hanging(*_: str, **__: Any) -> Iterator[Collection[tuple[Any, str]]]:
+        hangs.set()
         release.wait(30)
         yield set()
 
     watch = FolderWatch(watch=hanging)
     watch.subscribe([tmp_path])
+    await asyncio.to_thread(hangs.wait, 10)
     await watch.close()
     release.set()
     assert "watching 1 folders hangs; its thread is left behind" in caplog.text
