@@ -88,10 +88,12 @@ class Admission:
         self._parallel = parallel
         self._clock = clock
         self._cost = RunCost()
+        self._full_run_s = 0.0
 
     def observe_run(self, seconds: float, rows: int) -> None:
         """A run of ``rows`` took ``seconds``. From any thread: two at once may lose one, which no estimate minds."""
         self._cost.observe(seconds, 1 if self._rows_per_run is None else rows)
+        self._full_run_s = self._cost.seconds(self._rows_per_run or 1)
 
     def __call__(self, rows: Rows, context: Context) -> Awaitable[Rows]:
         """Raises ``Overloaded``, with the time after which to try again, and what the ``Predict`` behind raises."""
@@ -102,9 +104,12 @@ class Admission:
 
     def _refuse_too_late(self, ahead: int, own: int, deadline: float) -> None:
         per_run = self._rows_per_run or 1
+        affordable_s = _SAFE_SHARE * (deadline - self._clock())
+        # No run takes longer than a full one, so nobody waits longer than this: mostly there is no need to look closer.
+        if self._full_run_s * ((ahead + own) / per_run + 2) <= affordable_s:
+            return
         run_s = self._cost.seconds(min(per_run, ahead + own))
         wait_s = expected_wait_s(ahead=ahead, own=own, per_run=per_run, parallel=self._parallel, run_s=run_s)
-        affordable_s = _SAFE_SHARE * (deadline - self._clock())
         if wait_s > affordable_s:
             raise Overloaded(
                 f"{self._model_id} would answer in about {wait_s:.2g} s, later than the deadline",

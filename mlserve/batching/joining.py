@@ -11,7 +11,8 @@ from mlserve.types import Rows
 
 def kind_of(rows: Rows) -> Hashable:
     """Equal for rows that can share a run: same dtypes, same shapes behind axis 0."""
-    return tuple([(column.dtype, column.shape[1:]) for column in rows.columns.values()])
+    columns = rows.columns.values()
+    return tuple([(column.dtype, None if column.ndim == 1 else column.shape[1:]) for column in columns])
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

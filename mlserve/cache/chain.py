@@ -10,11 +10,9 @@ meanwhile is looked for again, without a wait, before a run is started. So a key
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from random import Random
 from time import monotonic
-from typing import Final
 
 from mlserve.cache import cache_status
 from mlserve.cache.flight import Flight, arrival
@@ -24,17 +22,12 @@ from mlserve.cache.layout import GENERATION_BYTES
 from mlserve.cache.lookup import Found, Lookup
 from mlserve.cache.merge import Part, Unjoinable, merged
 from mlserve.cache.outer import NO_TIERS, OuterTiers
-from mlserve.cache.payload import NotEncodable, encode
+from mlserve.cache.storing import Storing
 from mlserve.cache.used_tier import Observe
 from mlserve.contracts.memory import Memory
 from mlserve.deadlines import Deadlines
 from mlserve.errors import DeadlineExceeded, NotCached, NotReady
 from mlserve.types import CacheUse, Context, Interface, Predict, Rows
-
-logger = logging.getLogger(__name__)
-
-JITTER: Final = 0.1
-"""Lives are shortened by up to this share, so that entries stored together do not expire together."""
 
 
 class _NeighbourFailed(Exception):
@@ -70,13 +63,13 @@ class CacheChain:
         self._predict = predict
         self._keys = KeyMaker(interface)
         self._lookup = Lookup(memory, ttl_s, outer, observe)
-        self._flights = Flights(predict, self._store)
+        # Spreads expiries, guards nothing.
+        self._storing = Storing(self._lookup, self._owned, random or Random())  # noqa: S311
+        self._flights = Flights(predict, self._storing.add)
         self._deadlines = Deadlines()
         self._observe_joined = observe_joined
-        self._random = random or Random()  # noqa: S311  # spreads expiries, guards nothing
         self._clock = clock
         self._closed = False
-        self._uncacheable = False
 
     def keys(self, rows: Rows) -> list[bytes]:
         """The full keys of ``rows``, generation in front."""
@@ -85,7 +78,7 @@ class CacheChain:
 
     async def __call__(self, rows: Rows, context: Context) -> Rows:
         """Raises ``NotCached`` for a caller that wants nothing computed, and what the ``Predict`` behind raises."""
-        if context.cache is CacheUse.NO_STORE or self._uncacheable or not rows.count:
+        if context.cache is CacheUse.NO_STORE or self._storing.uncacheable or not rows.count:
             if rows.count:
                 self._lookup.skipped(rows.count)
             return await self._bypass(rows, context)
@@ -106,6 +99,9 @@ class CacheChain:
         """Refuses new rows; waits for flights, also for those that outlived their callers."""
         self._closed = True
         await self._flights.landed()
+
+    def _owned(self, flight: Flight, keys: Sequence[bytes]) -> Sequence[int]:
+        return self._flights.owned(flight, keys)
 
     async def _bypass(self, rows: Rows, context: Context) -> Rows:
         self._refuse_if_closed()
@@ -137,6 +133,8 @@ class CacheChain:
             raise NotCached(f"{len(missing)} of {len(keys)} rows are not cached, and only-if-cached was asked for")
         if self._clock() >= context.deadline:
             raise DeadlineExceeded("the deadline passed before anything began")
+        if len(keys) == 1:
+            return await self._compute_one(keys, rows, context, joinable)
         own, joined = self._flights_for(keys, rows, missing, context, joinable)
         context.cache_status = cache_status.some_missing(
             len(keys),
@@ -148,15 +146,32 @@ class CacheChain:
         )
         flights = {**joined, **own}
         for failed in await arrival(flights, context.deadline, self._deadlines):
-            if failed in joined and not failed.place_of.keys() <= set(keys):
-                raise _NeighbourFailed
-            if failed in joined and isinstance(failed.error, DeadlineExceeded):
-                raise _NeighbourHasty
-            failed.result()
+            _raise_failure(failed, keys, joined=failed in joined)
         parts: list[Part] = [(part.rows, part.places) for part in found]
         for flight, places in flights.items():
             parts.append(_rows_of(flight, [keys[place] for place in places], places))
         return merged(parts)
+
+    async def _compute_one(self, keys: list[bytes], row: Rows, context: Context, joinable: Joinable) -> Rows:
+        """As for many rows; most requests have one, and nothing to put together."""
+        flight = self._flights.of(keys[0], joinable)
+        joined = flight is not None
+        if flight is None:
+            flight = self._flights.start(keys, row, context)
+        else:
+            self._observe_joined(1)
+        context.cache_status = cache_status.some_missing(
+            1,
+            (),
+            1,
+            joined=joined,
+            wanted_anew=context.cache is CacheUse.NO_CACHE,
+            stored=self._lookup.writable,
+        )
+        if not flight.answered or flight.failed:
+            for failed in await arrival((flight,), context.deadline, self._deadlines):
+                _raise_failure(failed, keys, joined=joined)
+        return _rows_of(flight, keys, (0,))[0]
 
     def _from_memory(self, found: Found, keys: Sequence[bytes], context: Context) -> Rows:
         if len(keys) == 1:
@@ -214,29 +229,20 @@ class CacheChain:
         wanted = rows if len(fresh) == rows.count else rows.take(list(fresh.values()))
         return {self._flights.start(list(fresh), wanted, context): ours}, joined
 
-    def _store(self, flight: Flight, keys: Sequence[bytes], rows: Rows, answer: Rows) -> None:
-        """Keys that a later flight has taken over are left to it."""
-        try:
-            payloads = encode(answer)
-        except NotEncodable as error:
-            if not self._uncacheable:
-                logger.warning("an answer cannot be cached (%s): the cache of this version is off", error)
-            self._uncacheable = True
-            return
-        places = self._flights.owned(flight, keys)
-        if len(places) < len(keys):
-            keys = [keys[place] for place in places]
-            payloads = [payloads[place] for place in places]
-            rows = rows.take(places)
-        if keys:
-            random = self._random.random
-            self._lookup.store(keys, rows, payloads, [1 - JITTER * random() for _ in keys])
+
+def _raise_failure(failed: Flight, keys: Sequence[bytes], *, joined: bool) -> None:
+    """What comes of it for a request of ``keys`` that waited for it."""
+    if joined and not failed.place_of.keys() <= set(keys):
+        raise _NeighbourFailed
+    if joined and isinstance(failed.error, DeadlineExceeded):
+        raise _NeighbourHasty
+    failed.result()
 
 
 def _rows_of(flight: Flight, keys: Sequence[bytes], places: Sequence[int]) -> Part:
     """The rows of ``keys`` from a flight that has landed well."""
     answer = flight.result()
-    own_places = [flight.place_of[key] for key in keys]
-    if own_places == list(range(answer.count)):
+    if keys == flight.keys:
         return answer, places
-    return answer.take(own_places), places
+    place_of = flight.place_of
+    return answer.take([place_of[key] for key in keys]), places

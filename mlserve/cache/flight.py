@@ -9,17 +9,14 @@ are never stored.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from mlserve.cache.portions import PORTION, portions
+from mlserve.cache.portions import PORTION
 from mlserve.deadlines import Deadlines
 from mlserve.errors import DeadlineExceeded
 from mlserve.promise import Promise, promised
 from mlserve.types import Context, Predict, Rows
-
-logger = logging.getLogger(__name__)
 
 FINISH_S: Final = 60.0
 """A flight ends this long after the latest deadline of its callers: time for rows that have begun to be finished."""
@@ -28,38 +25,65 @@ FINISH_S: Final = 60.0
 class Flight:
     """One run in progress, for ``keys`` in the order of its rows. Made, then sent off with :meth:`depart`, once.
 
-    ``landed`` is called when nobody may join any more: the run has ended, however, or the last caller has left rows
-    that had not begun. It may be called twice.
+    ``store`` gets flight and answer as soon as there is one, and calls :meth:`land` when it is stored. ``landed`` is
+    called when nobody may join any more: after that, after a failure, or when the last caller has left rows that had
+    not begun. It may be called twice.
     """
 
-    __slots__ = ("_answer", "_callers", "_context", "_landed", "_store", "ended", "place_of", "rows")
+    __slots__ = (
+        "_answer",
+        "_callers",
+        "_context",
+        "_landed",
+        "_place_of",
+        "_store",
+        "answered",
+        "keys",
+        "landed",
+        "rows",
+    )
 
     def __init__(
         self, keys: Sequence[bytes], rows: Rows, context: Context, *, store: Store, landed: Callable[[Flight], None]
     ) -> None:
-        self.place_of = dict(zip(keys, range(len(keys)), strict=True))
+        self.keys = keys
         self.rows = rows
-        self.ended = False
-        """Answered and stored, or failed."""
+        self.answered = False
+        """Callers have what they waited for: the answer, or the error."""
+        self.landed = False
+        """It is stored, or failed."""
         self._context = Context(context.deadline + FINISH_S, context.request_id)
         self._store = store
         self._landed = landed
         self._callers: set[_Caller] = set()
         self._answer = _NOT_DEPARTED
+        self._place_of: dict[bytes, int] | None = None
+
+    @property
+    def place_of(self) -> Mapping[bytes, int]:
+        """Where each key stands."""
+        if self._place_of is None:
+            self._place_of = dict(zip(self.keys, range(len(self.keys)), strict=True))
+        return self._place_of
+
+    @property
+    def failed(self) -> bool:
+        """There will be no answer."""
+        return self._answer.error is not None
 
     @property
     def error(self) -> BaseException | None:
-        """That of a flight which has ended."""
+        """Why it failed, if it did."""
         return self._answer.error
 
     def result(self) -> Rows:
-        """The answer of a flight that has ended; raises its error."""
+        """The answer of a flight which has been answered; raises its error."""
         return self._answer.result()
 
     def depart(self, predict: Predict) -> None:
-        """May have ended when this returns."""
+        """May have been answered when this returns."""
         self._answer = promised(lambda: predict(self.rows, self._context), name="flight")
-        self._answer.then(self._answered)
+        self._answer.then(self._arrived)
 
     def enter(self, caller: _Caller) -> None:
         """``caller`` waits too, until its deadline at the latest."""
@@ -69,43 +93,35 @@ class Flight:
     def leave(self, caller: _Caller) -> None:
         """``caller`` has its answer, or no longer wants it."""
         self._callers.discard(caller)
-        if not self._callers and not self.ended and not self._context.begun:
+        if not self._callers and not self._answer.kept and not self._context.begun:
             self._landed(self)
             self._answer.abandon()
 
-    def _answered(self, answer: Promise) -> None:
-        if answer.error is not None:
-            self._end(answer)
-        elif self.rows.count <= PORTION:
-            self._keep(list(self.place_of), self.rows, answer.result())
-            self._end(answer)
-        else:
-            self._answer = promised(lambda: self._keep_all(answer.result()), name="flight")
-            self._answer.then(self._end)
-
-    async def _keep_all(self, answer: Rows) -> Rows:
-        keys = list(self.place_of)
-        for places in portions(range(len(keys))):
-            some = slice(places[0], places[-1] + 1)
-            self._keep(keys[some], self.rows.take(some), answer.take(some))
-            await asyncio.sleep(0)
-        return answer
-
-    def _keep(self, keys: Sequence[bytes], rows: Rows, answer: Rows) -> None:
-        try:
-            self._store(self, keys, rows, answer)
-        except Exception:  # an answer that cannot be kept is an answer
-            logger.exception("an answer was not stored")
-
-    def _end(self, answer: Promise) -> None:
-        self.ended = True
+    def land(self) -> None:
+        """Stored, or failed."""
+        self.landed = True
         self._landed(self)
-        for caller in self._callers:
-            caller.told(well=answer.error is None)
+        self._tell()
+
+    def _arrived(self, answer: Promise) -> None:
+        if answer.error is not None:
+            self.land()
+            return
+        self._store(self, answer.result())
+        # Who asks for many rows waits until they are stored: else answers could be asked for faster than they are kept.
+        if len(self.keys) <= PORTION:
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self.answered:
+            self.answered = True
+            well = not self.failed
+            for caller in self._callers:
+                caller.told(well=well)
 
 
-Store = Callable[[Flight, Sequence[bytes], Rows, Rows], None]
-"""Gets a flight as soon as it has its answer, with some of its keys, their rows, and the answers to those."""
+Store = Callable[[Flight, Rows], None]
+"""Gets a flight and its answer, as soon as there is one; raises nothing."""
 
 _NOT_DEPARTED: Final = Promise()
 
@@ -142,32 +158,24 @@ async def arrival(flights: Collection[Flight], deadline: float, deadlines: Deadl
 
     Raises ``DeadlineExceeded``, and ``CancelledError`` where one was cancelled from outside, as at the end of a loop.
     """
-    flying = [flight for flight in flights if not flight.ended]
+    flying = [flight for flight in flights if not flight.answered]
     if flying:
-        await _landing(flying, deadline, deadlines, one_has_failed=bool(_failed(flights)))
-    failed = _failed(flights)
+        caller = _Caller(len(flying), deadline)
+        for flight in flying:
+            flight.enter(caller)
+        try:
+            if not any(flight.failed for flight in flights):
+                deadlines.watch(caller)
+                await caller.woken
+        finally:
+            if caller.timer is not None:
+                caller.timer.cancel()
+            for flight in flying:
+                flight.leave(caller)
+    failed = [flight for flight in flights if flight.failed]
+    if not failed and not all(flight.answered for flight in flying):
+        raise DeadlineExceeded("no answer before the deadline")
     for flight in failed:
         if isinstance(flight.error, asyncio.CancelledError):
             raise flight.error
-    if not failed and not all(flight.ended for flight in flying):
-        raise DeadlineExceeded("no answer before the deadline")
     return failed
-
-
-async def _landing(flying: Sequence[Flight], deadline: float, deadlines: Deadlines, *, one_has_failed: bool) -> None:
-    caller = _Caller(len(flying), deadline)
-    for flight in flying:
-        flight.enter(caller)
-    try:
-        if not one_has_failed:
-            deadlines.watch(caller)
-            await caller.woken
-    finally:
-        if caller.timer is not None:
-            caller.timer.cancel()
-        for flight in flying:
-            flight.leave(caller)
-
-
-def _failed(flights: Collection[Flight]) -> list[Flight]:
-    return [flight for flight in flights if flight.ended and flight.error is not None]

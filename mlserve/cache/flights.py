@@ -59,9 +59,12 @@ class Flights:
         return [place for place, key in enumerate(keys) if by_key.get(key) is flight]
 
     def start(self, keys: list[bytes], rows: Rows, context: Context) -> Flight:
-        """A flight for ``keys``, which are ``rows`` in their order and each given once. It may have ended already."""
+        """A flight for ``keys``, which are ``rows`` in their order and each given once. It may be answered already."""
         flight = Flight(keys, rows, context, store=self._store, landed=self._land)
-        self._by_key.update(dict.fromkeys(keys, flight))
+        if len(keys) == 1:
+            self._by_key[keys[0]] = flight
+        else:
+            self._by_key.update(dict.fromkeys(keys, flight))
         self._running.add(flight)
         flight.depart(self._predict)
         return flight
@@ -74,10 +77,10 @@ class Flights:
 
     def _land(self, flight: Flight) -> None:
         by_key = self._by_key
-        for key in flight.place_of:
+        for key in flight.keys:
             if by_key.get(key) is flight:
                 del by_key[key]
-        if flight.ended:
+        if flight.landed:
             self._running.discard(flight)
             if not self._running and self._all_landed is not None and not self._all_landed.done():
                 self._all_landed.set_result(None)

@@ -23,12 +23,21 @@ def merged(parts: Sequence[Part]) -> Rows:
         return rows
     order = np.empty(sum([len(places) for _, places in parts]), np.intp)
     order[np.concatenate([np.asarray(places, np.intp) for _, places in parts])] = np.arange(len(order))
-    return Rows({name: _column([part.columns for part, _ in parts], name)[order] for name in _names(parts)}, len(order))
+    columns = [part.columns for part, _ in parts]
+    return Rows({name: _column(columns, name)[order] for name in _names(columns)}, len(order))
 
 
-def _names(parts: Sequence[Part]) -> list[str]:
-    names = list(parts[0][0].columns)
-    if any(list(part.columns) != names for part, _ in parts):
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """The rows of ``parts``, of which there is at least one, one after another. Raises :class:`Unjoinable`."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = [part.columns for part in parts]
+    return Rows({name: _column(columns, name) for name in _names(columns)}, sum([part.count for part in parts]))
+
+
+def _names(parts: Sequence[Mapping[str, Array]]) -> list[str]:
+    names = list(parts[0])
+    if any(list(columns) != names for columns in parts):
         raise Unjoinable("some rows have other outputs than others")
     return names
 

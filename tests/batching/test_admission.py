@@ -135,3 +135,33 @@ async def test_who_finds_nothing_ahead_is_let_in_whatever_runs_took() -> None:
     door = Door(rows_per_run=None)
     door.admission.observe_run(60.0, 1)
     assert (await door.admission(rows(), Context(1.0))).count == 1
+
+
+@given(
+    ahead=st.integers(1, 5_000),
+    own=st.integers(1, 2_000),
+    per_run=st.integers(1, 600),
+    parallel=st.integers(1, 8),
+    runs=st.lists(st.tuples(st.floats(1e-6, 10.0), st.integers(1, 600)), min_size=1, max_size=5),
+    left_s=st.floats(0.0, 100.0),
+)
+async def test_who_is_let_in_without_a_closer_look_would_have_been_anyway(
+    ahead: int, own: int, per_run: int, parallel: int, runs: list[tuple[float, int]], left_s: float
+) -> None:
+    """The quick check before the estimate would let requests in that can only wait for their deadline."""
+    cost = RunCost()
+
+    async def predict(asked: Rows, context: Context) -> Rows:
+        return asked
+
+    admission = Admission("m", predict, ahead=lambda: ahead, rows_per_run=per_run, parallel=parallel, clock=lambda: 0.0)
+    for seconds, size in runs:
+        cost.observe(seconds, min(size, per_run))
+        admission.observe_run(seconds, min(size, per_run))
+    run_s = cost.seconds(min(per_run, ahead + own))
+    wait_s = expected_wait_s(ahead=ahead, own=own, per_run=per_run, parallel=parallel, run_s=run_s)
+    if wait_s > 0.8 * left_s:
+        with pytest.raises(Overloaded):
+            await admission(rows(own), Context(left_s))
+    else:
+        assert (await admission(rows(own), Context(left_s))).count == own

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mlserve.errors import DeadlineExceeded, InferenceFailed, NotCached, NotReady, Overloaded
+from mlserve.promise import Promise
 from mlserve.stores.memory import MemoryStore
 from mlserve.types import CacheUse, Context, Rows
 from tests.support import virtual_time
@@ -468,6 +469,44 @@ async def test_an_answer_that_cannot_be_kept_is_an_answer(caplog: pytest.LogCapt
     cached = Chained(Counted(), memory=Broken(1 << 20))
     assert await cached.eval(1) == [2]
     assert "was not stored" in caplog.text
+
+
+async def test_an_answer_at_once_takes_no_step_and_can_be_joined_until_it_is_stored() -> None:
+    """A quick model would wait for the loop; or the same row would be computed again before the step ends."""
+    runs: list[list[float]] = []
+
+    def predict(asked: Rows, context: Context) -> Promise:
+        runs.append(asked.columns["x"].tolist())
+        return Promise.of(double(asked))
+
+    cached = Chained(predict)
+    steps: list[int] = []
+    asyncio.get_running_loop().call_soon(steps.append, 1)
+    assert await cached.ask(1) == ([2], "mlserve; fwd=miss; stored")
+    assert await cached.ask(1) == ([2], "mlserve; fwd=miss; collapsed")
+    assert await cached.eval(2, 1, 3) == [4, 2, 6]
+    assert steps == []
+    await turns(1)
+    assert (await cached.ask(1))[1].startswith("memory; hit")
+    assert runs == [[1], [2, 3]]
+    await cached.eval(4)
+    await cached.chain.close()
+    assert cached.memory.get(cached.key(4)) is not None
+
+
+async def test_an_error_at_once_is_told_at_once_and_not_joined() -> None:
+    """Errors are never kept, not even until the step ends."""
+    errors = [InferenceFailed("no", incident="x"), None]
+
+    def predict(asked: Rows, context: Context) -> Promise:
+        if (error := errors.pop(0)) is not None:
+            raise error
+        return Promise.of(double(asked))
+
+    cached = Chained(predict)
+    with pytest.raises(InferenceFailed):
+        await cached.eval(1)
+    assert await cached.eval(1) == [2]
 
 
 async def test_close_waits_for_flights_and_refuses_what_comes_after() -> None:

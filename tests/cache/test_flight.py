@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -34,9 +33,10 @@ class Log:
     async def arrival(self, *flights: Flight, seconds: float = 5.0) -> list[Flight]:
         return await arrival(flights, asyncio.get_running_loop().time() + seconds, self._deadlines)
 
-    def _store(self, flight: Flight, keys: Sequence[bytes], asked: Rows, answer: Rows) -> None:
-        assert len(keys) == asked.count == answer.count
+    def _store(self, flight: Flight, answer: Rows) -> None:
+        assert len(flight.keys) == flight.rows.count == answer.count
         self.stored.append(answer.columns["y"].tolist())
+        flight.land()
 
 
 def test_arrival_is_that_of_the_last() -> None:

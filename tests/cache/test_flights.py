@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from mlserve.cache.flight import Flight, arrival
 from mlserve.cache.flights import Flights, OnlyOf, any_flight, no_flight
@@ -15,8 +14,8 @@ from tests.support.held_predict import HeldPredict
 from tests.support.virtual_time import in_virtual_time
 
 
-def kept_nowhere(flight: Flight, keys: Sequence[bytes], asked: Rows, answer: Rows) -> None:
-    return
+def kept_nowhere(flight: Flight, answer: Rows) -> None:
+    flight.land()
 
 
 def start(flights: Flights, *keys: bytes) -> Flight:

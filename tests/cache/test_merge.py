@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlserve.cache.merge import Unjoinable, merged
+from mlserve.cache.merge import Unjoinable, concatenated, merged
 from mlserve.types import Rows
+from tests.support.deployments import rows
 
 
 @given(st.permutations(range(7)), st.lists(st.integers(0, 2), min_size=7, max_size=7))
@@ -44,3 +45,14 @@ def test_columns_that_do_not_fit_are_refused(column: Any) -> None:
     """numpy would widen one, and the answer's type would depend on what was cached."""
     with pytest.raises(Unjoinable, match="y"):
         merged([(Rows({"y": np.zeros(1)}, 1), [0]), (Rows({"y": column}, 1), [1])])
+
+
+def test_parts_one_after_another() -> None:
+    """Answers that are stored together come in the order of their keys."""
+    assert concatenated([rows(y=[1]), rows(y=[2, 3]), rows(y=[4])]).columns["y"].tolist() == [1, 2, 3, 4]
+    alone = rows(y=[1])
+    assert concatenated([alone]) is alone
+    with pytest.raises(Unjoinable, match="other outputs"):
+        concatenated([rows(y=[1]), rows(z=[1])])
+    with pytest.raises(Unjoinable, match="another type"):
+        concatenated([rows(y=[1]), Rows({"y": np.array([1], np.int8)}, 1)])
