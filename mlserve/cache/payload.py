@@ -1,6 +1,6 @@
 """The answer of one row as flat bytes, and many of them back to columns at once.
 
-A payload is a head and the values. The head says names, dtypes and shapes; rows of one layout share it, so a batch of
+A payload is a head and the values. The head says names, dtypes and shapes; rows of one answer share it, so a batch of
 them is one join and one view. Numbers stand in their own binary form; strings and plain values, which have no fixed
 size, follow them with their lengths. Nothing in it is executable: what does not decode is an error, never code.
 
@@ -12,60 +12,16 @@ fixed size is ``length (4 bytes, little endian) | bytes``, column after column.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
-from struct import Struct
 from typing import Any, Final
 
 import numpy as np
-import orjson
 
 from mlserve.cache.merge import merged
+from mlserve.cache.payload_head import LENGTH, VERSION, Column, Head, NotDecodable, NotEncodable, head_of, read_head
 from mlserve.cache.plain import pack_all, unpack_all, unpack_plain
-from mlserve.types import Array, DType, Rows, Shape
+from mlserve.types import Array, DType, Rows
 
-VERSION: Final = 1
-MAX_EMPTY_DIM: Final = 2**16
-"""The largest other dimension of a row that has no elements: its bytes do not bound what a reader would print."""
-
-_START: Final = Struct("<BH")
-_PREFIX: Final = _START.size
-_LENGTH: Final = Struct("<I")
-_ALIGNMENT: Final = 16
-
-
-class NotEncodable(Exception):
-    """An answer holds values that no payload can carry; such a model is not cached."""
-
-
-class NotDecodable(Exception):
-    """Bytes that are no payload of this version."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    name: str
-    dtype: DType
-    shape: tuple[int, ...]
-    member: str
-    """Its name in the structured dtype: output names may be anything."""
-    elements: int
-    """Of one row."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    prefix: bytes
-    """Everything in front of the fixed part."""
-    fixed: np.dtype[Any]
-    """A structured dtype over the columns of fixed size."""
-    sized: tuple[_Column, ...]
-    variable: tuple[_Column, ...]
-    names: tuple[str, ...]
-    """In the order of the answer."""
-    least: int
-    """No payload is shorter."""
+__all__ = ["VERSION", "NotDecodable", "NotEncodable", "decode", "encode"]
 
 
 def encode(rows: Rows) -> list[bytes]:
@@ -84,12 +40,12 @@ def decode(payloads: Sequence[bytes]) -> Rows:
     Raises :class:`NotDecodable`, and :class:`~mlserve.cache.merge.Unjoinable` if no arrays can hold them all.
     """
     try:
-        layout = _read_layout(payloads[0])
+        head = read_head(payloads[0])
         if len(payloads) == 1:
-            return _decode_one(layout, payloads[0])
-        if {payload[: len(layout.prefix)] for payload in payloads} == {layout.prefix}:
-            return _decode(layout, payloads)
-        parts = [(_decode_one(_read_layout(payload), payload), (place,)) for place, payload in enumerate(payloads)]
+            return _decode_one(head, payloads[0])
+        if {payload[: len(head.prefix)] for payload in payloads} == {head.prefix}:
+            return _decode(head, payloads)
+        parts = [(_decode_one(read_head(payload), payload), (place,)) for place, payload in enumerate(payloads)]
     except NotDecodable:
         raise
     except Exception as error:  # bytes from outside can be wrong in any way
@@ -99,24 +55,24 @@ def decode(payloads: Sequence[bytes]) -> Rows:
 
 def _encode(rows: Rows) -> list[bytes]:
     described = [(name, _type_of(column), column.shape[1:]) for name, column in rows.columns.items()]
-    layout = _layout_of(tuple(described))
-    heads = _heads(layout, rows)
-    if not layout.variable:
-        return heads
-    texts = [_packed(column, rows.columns[column.name]) for column in layout.variable]
-    return list(map(b"".join, zip(heads, *texts, strict=True)))
+    head = head_of(tuple(described))
+    starts = _starts(head, rows)
+    if not head.variable:
+        return starts
+    texts = [_packed(column, rows.columns[column.name]) for column in head.variable]
+    return list(map(b"".join, zip(starts, *texts, strict=True)))
 
 
-def _heads(layout: _Layout, rows: Rows) -> list[bytes]:
+def _starts(head: Head, rows: Rows) -> list[bytes]:
     """Each payload up to the end of its fixed part."""
-    size = layout.fixed.itemsize
+    size = head.fixed.itemsize
     if not size:
-        return [layout.prefix] * rows.count
-    table = np.zeros(rows.count, layout.fixed)
-    for column in layout.sized:
+        return [head.prefix] * rows.count
+    table = np.zeros(rows.count, head.fixed)
+    for column in head.sized:
         table[column.member] = rows.columns[column.name]
     raw = table.tobytes()
-    return [layout.prefix + raw[start : start + size] for start in range(0, rows.count * size, size)]
+    return [head.prefix + raw[start : start + size] for start in range(0, rows.count * size, size)]
 
 
 def _type_of(column: Array) -> Any:
@@ -127,79 +83,38 @@ def _type_of(column: Array) -> Any:
     return DType.STRING if set(map(type, column.ravel().tolist())) <= {str} else DType.JSON
 
 
-@lru_cache(maxsize=256)
-def _layout_of(described: tuple[tuple[str, Any, Shape], ...]) -> _Layout:
-    head = orjson.dumps([(name, str(kind), shape) for name, kind, shape in described])
-    head += b" " * (-(_PREFIX + len(head)) % _ALIGNMENT)
-    if len(head) >= 2**16:
-        raise NotEncodable("the names and shapes of the outputs are too long")
-    return _parse(_START.pack(VERSION, len(head)) + head)
-
-
-def _read_layout(payload: bytes) -> _Layout:
-    version, head_bytes = _START.unpack_from(payload)
-    if version != VERSION:
-        raise NotDecodable(f"version {version}, expected {VERSION}")
-    return _parse(payload[: _PREFIX + head_bytes])
-
-
-@lru_cache(maxsize=256)
-def _parse(prefix: bytes) -> _Layout:
-    """Raises any exception for a head that :func:`_layout_of` does not write; makes nothing of the size it claims."""
-    if len(prefix) % _ALIGNMENT:
-        raise NotDecodable("the head is cut short")
-    described = enumerate(orjson.loads(prefix[_PREFIX:]))
-    columns = [_column(name, kind, shape, str(index)) for index, (name, kind, shape) in described]
-    names = tuple([column.name for column in columns])
-    if len(set(names)) != len(names):
-        raise NotDecodable("two outputs of one name")
-    sized = tuple([column for column in columns if column.dtype not in _VARIABLE])
-    members = [(column.member, column.dtype.numpy, column.shape) for column in sized]
-    variable = tuple([column for column in columns if column.dtype in _VARIABLE])
-    fixed = np.dtype(members, align=True)
-    least = len(prefix) + fixed.itemsize + sum([_LENGTH.size * column.elements for column in variable])
-    return _Layout(prefix, fixed, sized, variable, names, least)
-
-
-def _column(name: str, kind: str, shape: Sequence[int], member: str) -> _Column:
-    dims = tuple(shape)
-    if any(type(dim) is not int or dim < 0 for dim in dims) or (0 in dims and max(dims) > MAX_EMPTY_DIM):
-        raise NotDecodable(f"a row of shape {dims}")
-    return _Column(name.encode().decode(), DType(kind), dims, member, prod(dims))
-
-
-def _decode(layout: _Layout, payloads: Sequence[bytes]) -> Rows:
+def _decode(head: Head, payloads: Sequence[bytes]) -> Rows:
     count, sizes = len(payloads), list(map(len, payloads))
-    if min(sizes) < layout.least:
+    if min(sizes) < head.least:
         raise NotDecodable("cut short")
-    start = len(layout.prefix)
-    end = start + layout.fixed.itemsize
-    columns: dict[str, Array] = dict.fromkeys(layout.names, _NOTHING)
-    if layout.sized:
-        _fill_sized(columns, layout, b"".join([payload[start:end] for payload in payloads]), count)
+    start = len(head.prefix)
+    end = start + head.fixed.itemsize
+    columns: dict[str, Array] = dict.fromkeys(head.names, _NOTHING)
+    if head.sized:
+        _fill_sized(columns, head, b"".join([payload[start:end] for payload in payloads]), count)
     ends = [end] * count
-    for column in layout.variable:
+    for column in head.variable:
         columns[column.name], ends = _unpacked(column, payloads, ends)
     if ends != sizes:
         raise NotDecodable(_MISFIT)
     return Rows(columns, count)
 
 
-def _decode_one(layout: _Layout, payload: bytes) -> Rows:
+def _decode_one(head: Head, payload: bytes) -> Rows:
     """As :func:`_decode` of a single payload, which most requests come to, without lists around each step."""
-    if len(payload) < layout.least:
+    if len(payload) < head.least:
         raise NotDecodable("cut short")
-    start = len(layout.prefix)
-    end = start + layout.fixed.itemsize
-    columns: dict[str, Array] = dict.fromkeys(layout.names, _NOTHING)
-    if layout.sized:
-        _fill_sized(columns, layout, payload[start:end], 1)
-    for column in layout.variable:
+    start = len(head.prefix)
+    end = start + head.fixed.itemsize
+    columns: dict[str, Array] = dict.fromkeys(head.names, _NOTHING)
+    if head.sized:
+        _fill_sized(columns, head, payload[start:end], 1)
+    for column in head.variable:
         if column.shape:
             columns[column.name], (end,) = _unpacked(column, [payload], [end])
         else:
-            start = end + _LENGTH.size
-            end = start + _LENGTH.unpack_from(payload, end)[0]
+            start = end + LENGTH.size
+            end = start + LENGTH.unpack_from(payload, end)[0]
             columns[column.name] = array = np.empty(1, object)
             array[0] = _UNPACK_ONE[column.dtype](payload[start:end])
     if end != len(payload):
@@ -207,9 +122,9 @@ def _decode_one(layout: _Layout, payload: bytes) -> Rows:
     return Rows(columns, 1)
 
 
-def _fill_sized(columns: dict[str, Array], layout: _Layout, raw: bytes, count: int) -> None:
-    table = np.frombuffer(raw, layout.fixed, count) if layout.fixed.itemsize else np.empty(count, layout.fixed)
-    for column in layout.sized:
+def _fill_sized(columns: dict[str, Array], head: Head, raw: bytes, count: int) -> None:
+    table = np.frombuffer(raw, head.fixed, count) if head.fixed.itemsize else np.empty(count, head.fixed)
+    for column in head.sized:
         columns[column.name] = np.ascontiguousarray(table[column.member])
 
 
@@ -229,7 +144,6 @@ def _unpack_texts(packed: Sequence[bytes]) -> list[str]:
     return [data.decode("utf-8", "surrogatepass") for data in packed]
 
 
-_VARIABLE: Final = (DType.STRING, DType.JSON)
 _PACK: Final[Mapping[DType, Callable[[list[Any]], list[bytes]]]] = {DType.STRING: _pack_texts, DType.JSON: pack_all}
 _UNPACK: Final[Mapping[DType, Callable[[list[bytes]], list[Any]]]] = {
     DType.STRING: _unpack_texts,
@@ -238,9 +152,9 @@ _UNPACK: Final[Mapping[DType, Callable[[list[bytes]], list[Any]]]] = {
 _UNPACK_ONE: Final[Mapping[DType, Callable[[bytes], Any]]] = {DType.STRING: _unpack_text, DType.JSON: unpack_plain}
 
 
-def _packed(column: _Column, values: Array) -> list[bytes]:
+def _packed(column: Column, values: Array) -> list[bytes]:
     """The variable part of each row for one column."""
-    length = _LENGTH.pack
+    length = LENGTH.pack
     texts = [length(len(data)) + data for data in _PACK[column.dtype](values.ravel().tolist())]
     size = column.elements
     if size == 1:
@@ -250,11 +164,11 @@ def _packed(column: _Column, values: Array) -> list[bytes]:
     )
 
 
-def _unpacked(column: _Column, payloads: Sequence[bytes], starts: Sequence[int]) -> tuple[Array, list[int]]:
+def _unpacked(column: Column, payloads: Sequence[bytes], starts: Sequence[int]) -> tuple[Array, list[int]]:
     """The column whose part of each payload begins at ``starts``, and where it ends: perhaps beyond the payload."""
     packed: list[bytes] = []
     ends = []
-    length_at, length_bytes = _LENGTH.unpack_from, _LENGTH.size
+    length_at, length_bytes = LENGTH.unpack_from, LENGTH.size
     if column.elements == 1:
         for payload, start in zip(payloads, starts, strict=True):
             begin = start + length_bytes
