@@ -39,6 +39,13 @@ def test_every_path_is_measured(found: tuple[dict[str, Steps], dict[str, Steps]]
     assert all(any(name.startswith("mlserve/transport/") for name in steps) for steps in before.values())
 
 
+def test_a_quick_run_stays_on_the_loop(found: tuple[dict[str, Steps], dict[str, Steps]]) -> None:
+    """Counting makes every run slow; judged by that it would be measured in a thread, where nobody's runs are."""
+    before, _ = found
+    assert not any(name.startswith("concurrent/futures/") for name in before["1 row computed"])
+    assert any(name.startswith("concurrent/futures/") for name in before["1,000 rows computed"])
+
+
 def test_a_loss_is_found_where_it_is(found: tuple[dict[str, Steps], dict[str, Steps]]) -> None:
     """And the function that costs it is the first that the guard names."""
     before, after = found
