@@ -5,13 +5,12 @@ from __future__ import annotations
 from binascii import b2a_base64
 from collections.abc import Mapping
 from itertools import chain
-from operator import countOf
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
 
-from mlserve.protocols.numbers import LARGE, SMALL, are_ordinary, column_text, printable_scalar
+from mlserve.protocols.numbers import are_ordinary, column_text, printable_scalar
 from mlserve.types import Array
 from mlserve.values import count_non_finite_in, packed
 
@@ -39,36 +38,13 @@ def texts_of(column: Array) -> Texts:
         return _numbers(column)
     values = column.tolist()
     if column.ndim == 1 and values:
-        if set(map(type, values)) == {str}:
-            texts = _strings(values)
-        else:
-            texts = _maps(values) if _are_plain_maps(values) else None
+        kinds = set(map(type, values))
+        texts = _strings(values) if kinds == {str} else _maps(values) if kinds == {dict} else None
         if texts is not None:
             return texts
     return Texts(
         b"", [orjson.dumps(_plain(value), option=_OPTIONS) for value in values], b"", count_non_finite_in(column)
     )
-
-
-def is_plain_map(value: Any) -> bool:
-    """True for a dict that orjson prints by our rules: of ``str`` to ordinary ``float``, such as a classifier's."""
-    if type(value) is not dict:
-        return False
-    for key, item in value.items():
-        if type(key) is not str or type(item) is not float:
-            return False
-        if not (SMALL <= item < LARGE or -LARGE < item <= -SMALL or item == 0):  # is_ordinary, at half its cost
-            return False
-    return True
-
-
-def _are_plain_maps(values: list[Any]) -> bool:
-    """True for dicts of ordinary numbers; of numbers that are no ``float`` orjson prints by our rules or none."""
-    if countOf(map(type, values), dict) < len(values):
-        return False
-    items = list(chain.from_iterable(map(dict.values, values)))
-    numbers = packed(items, _DOUBLE) if items else None
-    return numbers is not None and are_ordinary(numbers)
 
 
 def _numbers(column: Array) -> Texts:
@@ -90,8 +66,15 @@ def _strings(values: list[str]) -> Texts | None:
         return None
 
 
-def _maps(values: list[dict[str, float]]) -> Texts | None:
-    """``None`` if some key is no text, is not UTF-8, or holds what stands between two maps."""
+def _maps(values: list[dict[Any, Any]]) -> Texts | None:
+    """``None`` if some number is not ordinary, some item no number, or some key no text in UTF-8 that holds no ``},{``.
+
+    Of numbers that are no ``float`` orjson prints by our rules or refuses.
+    """
+    items = list(chain.from_iterable(map(dict.values, values)))
+    numbers = packed(items, _DOUBLE) if items else None
+    if numbers is None or not are_ordinary(numbers):
+        return None
     try:
         rows = orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_DATACLASS)[2:-2].split(b"},{")
     except orjson.JSONEncodeError:

@@ -89,6 +89,26 @@ def test_a_long_vector_of_one_row_is_left_to_those_who_look_at_all_numbers_at_on
     assert one_row(Rows({"y": np.ones((1, 65))}, 1), (("y", True),)) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ({"a": 0.5, "b": -2.0, "c": 0.0}, True),
+        ({}, True),
+        ({"a": math.nan}, False),
+        ({"a": math.inf}, False),
+        ({"a": 1e19}, False),
+        ({"a": -1e-19}, False),
+        ({"a": np.float64(0.5)}, False),
+        ({"a": 1}, False),
+        ({1: 0.5}, False),
+        ([0.5], False),
+    ],
+)
+def test_maps_that_need_care_are_told(value: Any, plain: bool) -> None:
+    row = one_row(Rows({"y": objects(value)}, 1), (("y", True),))
+    assert (row is not None) is plain
+
+
 class Real(float):
     """Which orjson does not take for a number."""
 
@@ -123,6 +143,6 @@ def test_many_maps_print_as_each_does_alone(maps: list[Any], others: tuple[Any, 
     """Whatever a transformer may put into its maps, and with whatever beside them."""
     column = objects(*maps, *others)
     rows, interface = Rows({"y": column}, len(column)), Interface((), None, Serving.ROWS)
-    with mock.patch.object(texts, "_are_plain_maps", return_value=False):
+    with mock.patch.object(texts, "_maps", return_value=None):
         careful = outcome(rows, interface, batch=True, short=False)
     assert outcome(rows, interface, batch=True, short=True) == careful

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlserve.protocols.texts import is_plain_map, texts_of
+from mlserve.protocols.texts import texts_of
 from mlserve.types import Array
 
 
@@ -53,25 +53,6 @@ def test_no_text_runs_into_the_next(values: list[str]) -> None:
     assert whole(objects(values)) == [whole(objects([value]))[0] for value in values]
     maps = [{value: 0.5} for value in values]
     assert whole(objects(maps)) == [whole(objects([each]))[0] for each in maps]
-
-
-@pytest.mark.parametrize(
-    ("value", "plain"),
-    [
-        ({"a": 0.5, "b": -2.0, "c": 0.0}, True),
-        ({}, True),
-        ({"a": math.nan}, False),
-        ({"a": math.inf}, False),
-        ({"a": 1e19}, False),
-        ({"a": -1e-19}, False),
-        ({"a": np.float64(0.5)}, False),
-        ({"a": 1}, False),
-        ({1: 0.5}, False),
-        ([0.5], False),
-    ],
-)
-def test_maps_that_need_care_are_told(value: Any, plain: bool) -> None:
-    assert is_plain_map(value) is plain
 
 
 def test_what_is_not_finite_is_counted_once() -> None:
