@@ -29,13 +29,12 @@ class OuterTiers:
     ) -> None:
         self.uses: Final = tuple(uses)
         self._tiers = [UsedTier(use, observe, observe_seconds, clock, since) for use in uses]
-        self._lines = [use.tier.writes for use in uses]
         self.writable: Final = any(not use.read_only for use in uses)
 
     @property
     def arrivals(self) -> int:
         """While it stays the same, :meth:`in_line` has nothing that :meth:`look_up` did not find."""
-        return sum([line.arrivals for line in self._lines])
+        return sum([use.tier.writes.arrivals for use in self.uses])
 
     def skipped(self, rows: int) -> None:
         """A request whose rows are not looked up here."""
