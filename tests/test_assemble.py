@@ -22,6 +22,7 @@ from mlserve.config.schema import BatchConfig, Config
 from mlserve.contracts.batching import BatchState
 from mlserve.contracts.store import StoreOptions
 from mlserve.errors import LoadError, Overloaded
+from mlserve.inference import on_loop
 from mlserve.inference.runner import Runner
 from mlserve.inference.workers import Workers
 from mlserve.observe.metrics import Metrics
@@ -542,6 +543,17 @@ async def test_runs_are_observed_under_the_model_s_id() -> None:
     made = await Assembler(metrics, Datastores())(version(FakeModel()))
     await made.predict(rows(x=[1]), context())
     assert metrics.registry.get_sample_value("mlserve_infer_seconds_count", {"model": "m"}) == 1
+    await made.close()
+
+
+async def test_runs_that_leave_the_loop_are_counted_under_the_model_s_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator would see neither that a model slowed down, nor which."""
+    metrics = Metrics()
+    made = await Assembler(metrics, Datastores())(version(FakeModel(loop_safe=True)))
+    monkeypatch.setattr(on_loop, "LIMIT_S", 1e-12)  # after the load: from here on, every run is slow
+    for _ in range(on_loop.MOST_OWED // on_loop.HEAVIEST + 5):
+        await made.predict(rows(x=[1]), context())
+    assert metrics.registry.get_sample_value("mlserve_left_loop_total", {"model": "m"}) == 1
     await made.close()
 
 
