@@ -63,3 +63,10 @@ def test_a_measurement_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(RuntimeError, match=r"benchmarks.guard.measure steps failed"):
         measure.steps()
+
+
+def test_a_measurement_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CI would wait for it for hours, and not be told for what."""
+    monkeypatch.setattr(measure, "ENDS_WITHIN_S", 0.01)
+    with pytest.raises(RuntimeError, match=r"benchmarks.guard.measure times did not end within 0.01 s"):
+        measure.ratios()
