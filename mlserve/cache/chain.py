@@ -128,7 +128,7 @@ class CacheChain:
                 missing = await self._look_outside(keys, rows, missing, found, context, joinable)
         if not missing:
             context.cache_status = cache_status.all_found(len(keys), found)
-            return merged([(part.rows, part.places) for part in found])
+            return found[0].rows if len(keys) == 1 else merged([(part.rows, part.places) for part in found])
         if context.cache is CacheUse.ONLY_IF_CACHED:
             raise NotCached(f"{len(missing)} of {len(keys)} rows are not cached, and only-if-cached was asked for")
         if self._clock() >= context.deadline:

@@ -89,7 +89,7 @@ def _decode(head: Head, payloads: Sequence[bytes]) -> Rows:
         raise NotDecodable("cut short")
     start = len(head.prefix)
     end = start + head.fixed.itemsize
-    columns: dict[str, Array] = dict.fromkeys(head.names, _NOTHING)
+    columns = head.blank.copy()
     if head.sized:
         _fill_sized(columns, head, b"".join([payload[start:end] for payload in payloads]), count)
     ends = [end] * count
@@ -106,7 +106,7 @@ def _decode_one(head: Head, payload: bytes) -> Rows:
         raise NotDecodable("cut short")
     start = len(head.prefix)
     end = start + head.fixed.itemsize
-    columns: dict[str, Array] = dict.fromkeys(head.names, _NOTHING)
+    columns = head.blank.copy()
     if head.sized:
         _fill_sized(columns, head, payload[start:end], 1)
     for column in head.variable:
@@ -128,7 +128,6 @@ def _fill_sized(columns: dict[str, Array], head: Head, raw: bytes, count: int) -
         columns[column.name] = np.ascontiguousarray(table[column.member])
 
 
-_NOTHING: Final[Array] = np.empty(0)
 _MISFIT: Final = "cut short, or bytes left over"
 
 

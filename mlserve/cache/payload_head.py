@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from mlserve.types import DType, Shape
+from mlserve.types import Array, DType, Shape
 
 VERSION: Final = 1
 MAX_EMPTY_DIM: Final = 2**16
@@ -65,8 +65,8 @@ class Head:
     """A structured dtype over the columns of fixed size."""
     sized: tuple[Column, ...]
     variable: tuple[Column, ...]
-    names: tuple[str, ...]
-    """In the order of the answer."""
+    blank: dict[str, Array]
+    """All names in the order of the answer, each without values yet: to be copied."""
     least: int
     """No payload is shorter."""
 
@@ -96,15 +96,15 @@ def _parse(prefix: bytes) -> Head:
         raise NotDecodable("the head is cut short")
     described = enumerate(orjson.loads(prefix[_PREFIX:]))
     columns = [_column(name, kind, shape, str(index)) for index, (name, kind, shape) in described]
-    names = tuple([column.name for column in columns])
-    if len(set(names)) != len(names):
+    blank: dict[str, Array] = {column.name: np.empty(0) for column in columns}
+    if len(blank) != len(columns):
         raise NotDecodable("two outputs of one name")
     sized = tuple([column for column in columns if column.dtype not in _VARIABLE])
     members = [(column.member, column.dtype.numpy, column.shape) for column in sized]
     variable = tuple([column for column in columns if column.dtype in _VARIABLE])
     fixed = np.dtype(members, align=True)
     least = len(prefix) + fixed.itemsize + sum([LENGTH.size * column.elements for column in variable])
-    return Head(prefix, fixed, sized, variable, names, least)
+    return Head(prefix, fixed, sized, variable, blank, least)
 
 
 def _column(name: str, kind: str, shape: Sequence[int], member: str) -> Column:
