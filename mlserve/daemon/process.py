@@ -71,7 +71,7 @@ async def serve(loaded: LoadedConfig, options: ServeOptions) -> int:
         application, hits = handlers(manager, metrics, admin, guard, endpoint, lambda: datastores.aside_bytes)
 
         def front(connection: Connection) -> Opening:
-            return Opening(connection, Door(connection, hits))
+            return Opening(connection, Door(connection, hits, application.begin))
 
         server = Http1Server(application, _limits(endpoint), front=front)
         tls = await asyncio.to_thread(tls_context, loaded)

@@ -19,7 +19,8 @@ from mlserve.config.schema import ModelConfig
 from mlserve.contracts.batching import BatchState
 from mlserve.contracts.cache_view import CacheView
 from mlserve.errors import MlserveError
-from mlserve.types import Interface, Predict, Signature
+from mlserve.promise import Promise, promised
+from mlserve.types import Context, Interface, Predict, Rows, Signature
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,21 @@ class Deployment:
         self._callers -= 1
         if not self._callers:
             self._empty.set()
+
+    def begin(self, rows: Rows, context: Context, ended: Callable[[Promise], None]) -> Promise:
+        """``predict`` for a caller without a task, who is inside until the promise is kept and ``ended`` has returned.
+
+        ``ended`` must not raise. Raises what entering raises.
+        """
+        self.__enter__()
+
+        def leave(promise: Promise) -> None:
+            ended(promise)
+            self.__exit__(None, None, None)
+
+        promise = promised(lambda: self.predict(rows, context), name=f"answer of {self.model_id}")
+        promise.then(leave)
+        return promise
 
     async def close(self, drain_s: float) -> None:
         """Drain, then free the model. Callers get ``drain_s`` seconds; their own deadlines are shorter than that.

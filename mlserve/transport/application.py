@@ -11,7 +11,7 @@ from mlserve.errors import RequestError
 from mlserve.observe.access import AccessLog, safe_request_id
 from mlserve.transport.admin import Admin
 from mlserve.transport.explain import ExplainHandler
-from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.message import Abandon, HttpRequest, HttpResponse, Reply
 from mlserve.transport.mly.meta import MetaHandler
 from mlserve.transport.predict import PredictHandler
 from mlserve.transport.status import error_response
@@ -46,6 +46,22 @@ class Application:
             response = response.with_header(_ECHOED, safe_request_id(request_id))
         self._log(request, response, request_id)
         return response
+
+    def begin(self, request: HttpRequest, reply: Reply) -> Abandon | None:
+        """As a call, for a request to a model of which no header matters, and without a task.
+
+        ``None`` if nothing was begun: call, then. Raises nothing.
+        """
+
+        def logged(response: HttpResponse) -> None:
+            self._log(request, response)
+            reply(response)
+
+        for protocol in self._protocols:
+            model_id = protocol.match(request.path)
+            if model_id is not None:
+                return self._predict.begin(request, protocol, model_id, logged)
+        return None
 
     def _log(self, request: HttpRequest, response: HttpResponse, request_id: str | None = None) -> None:
         if self._access_log.picks():

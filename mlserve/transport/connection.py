@@ -25,7 +25,7 @@ from mlserve.errors import BadRequest, NotReady, RequestError, SlowSender
 from mlserve.transport.deadline import Deadline
 from mlserve.transport.handling import handled
 from mlserve.transport.head import Head
-from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.message import Abandon, Begin, HttpRequest, HttpResponse
 from mlserve.transport.port import Port
 from mlserve.transport.reader import RequestReader
 from mlserve.transport.status import error_response
@@ -48,6 +48,10 @@ PROGRESS_BYTES: Final = 64 * 1024
 
 _PLAIN: Final = Head("POST", "", "", {}, 0, keep_alive=True, http10=False, expects_continue=False)
 """What of a head decides how a plain request is answered."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class State(Enum):
@@ -76,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._received = 0.0
         self._continued = False
         self._task: asyncio.Task[None] | None = None
+        self._abandon: Abandon | None = None
         self._ahead: list[bytes] = []
         self._ahead_bytes = 0
         self._discarded = 0
@@ -170,11 +175,20 @@ class Connection(asyncio.Protocol):
         else:
             self._deadline.set(self._limits.idle_timeout_s)
 
-    def handle(self, request: HttpRequest) -> None:
-        """Have a protocol in front's request handled, where we were free and had room for it."""
+    def handle(self, request: HttpRequest, begin: Begin) -> None:
+        """Have a protocol in front's request answered, where we were free and had room for it; no header matters."""
         self._received = request.received
         self._reader.hold(len(request.body))
-        self._begin(_PLAIN, request)
+        self._state = State.HANDLING
+        self._deadline.clear()
+        self._port.promised += 1
+        self._abandon = _nothing
+        abandon = begin(request, self._reply)
+        if abandon is None:
+            self._kept()
+            self._handle(_PLAIN, request)
+        elif self._abandon is not None:
+            self._abandon = abandon
 
     def await_rest(self) -> None:
         """A protocol in front holds the beginning of what may be its own: from now on the client has to hurry."""
@@ -217,7 +231,7 @@ class Connection(asyncio.Protocol):
             return
         head = self._reader.head
         if body is not None and head is not None:
-            self._begin(
+            self._handle(
                 head, HttpRequest(head.method, head.path, head.query, head.headers, body, self._peer, self._received)
             )
             return
@@ -228,7 +242,17 @@ class Connection(asyncio.Protocol):
             self._continued = True
             self._transport.write(CONTINUE)
 
-    def _begin(self, head: Head, request: HttpRequest) -> None:
+    def _reply(self, response: HttpResponse) -> None:
+        """The answer to a request that was handled without a task."""
+        self._kept()
+        if self._state is State.HANDLING:
+            self._answer(*self._encode(_PLAIN, response))
+
+    def _kept(self) -> None:
+        self._abandon = None
+        self._port.promised -= 1
+
+    def _handle(self, head: Head, request: HttpRequest) -> None:
         self._state = State.HANDLING
         self._deadline.clear()
         self._task = task = self._loop.create_task(self._serve(head, request))
@@ -319,6 +343,10 @@ class Connection(asyncio.Protocol):
             self._await_progress()
 
     def _cancel(self) -> None:
+        abandon = self._abandon
+        if abandon is not None:
+            self._kept()
+            abandon()
         if self._task is not None:
             # Cancelled before its first step it never gets to its end, where it would take itself out.
             self._task.add_done_callback(self._port.tasks.discard)

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 from mlserve.transport.connection import Connection
 from mlserve.transport.hits import Hits
-from mlserve.transport.message import HttpRequest
+from mlserve.transport.message import Begin, HttpRequest
 from mlserve.transport.plain import read_plain
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -25,9 +25,10 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 class Door(asyncio.Protocol):
     """Before ``connection``, until a chunk comes that is not one whole plain request. Called by the event loop."""
 
-    def __init__(self, connection: Connection, hits: Hits) -> None:
+    def __init__(self, connection: Connection, hits: Hits, begin: Begin) -> None:
         self._connection = connection
         self._hits = hits
+        self._begin = begin
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # connection_made comes before all else
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,9 +77,9 @@ class Door(asyncio.Protocol):
             connection.answer(answer)
         else:
             # No header of a plain request changes the answer to an evaluation.
-            connection.handle(
-                HttpRequest(plain.method, plain.path, plain.query, _NO_HEADERS, plain.body, connection.peer, received)
-            )
+            method, path, query, body = plain
+            request = HttpRequest(method, path, query, _NO_HEADERS, body, connection.peer, received)
+            connection.handle(request, self._begin)
 
     def _close(self, data: bytes) -> None:
         self._transport.set_protocol(self._connection)

@@ -41,17 +41,31 @@ class Evaluators:
         ``deadline`` counts as :func:`time.monotonic` does. Raises :class:`~mlserve.errors.Overloaded` if no slot came
         free in time, and :class:`~mlserve.errors.DeadlineExceeded` if the deadline is earlier than that.
         """
-        if self._free:
-            self._free -= 1
-        else:
+        if not self.take():
             await self._stand_in_line(deadline - monotonic())
         return self
+
+    def take(self) -> bool:
+        """Take a slot if one is free at this moment; who got one calls :meth:`give_back`."""
+        if self._free:
+            self._free -= 1
+            return True
+        return False
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *error: object) -> None:
-        self._give_back()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """A slot is free again, or the next one's in line."""
+        while self._line:
+            turn, _ = self._line.popitem(last=False)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
     async def _stand_in_line(self, left_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -63,7 +77,7 @@ class Evaluators:
         except asyncio.CancelledError:
             self._line.pop(turn, None)
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._give_back()  # it was handed over in the very step in which the caller left
+                self.give_back()  # it was handed over in the very step in which the caller left
             raise
         finally:
             timer.cancel()
@@ -78,11 +92,3 @@ class Evaluators:
             turn.set_exception(
                 Overloaded(f"as many evaluations are in progress as MaxEvaluatorConcurrency allows: {self._slots}")
             )
-
-    def _give_back(self) -> None:
-        while self._line:
-            turn, _ = self._line.popitem(last=False)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1

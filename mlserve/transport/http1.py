@@ -79,7 +79,7 @@ class Http1Server:
     @property
     def in_flight(self) -> int:
         """Requests being handled now."""
-        return len(self._port.tasks) if self._port is not None else 0
+        return len(self._port.tasks) + self._port.promised if self._port is not None else 0
 
     @property
     def in_flight_bytes(self) -> int:

@@ -43,3 +43,10 @@ class HttpResponse:
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 """Answers every request: raises nothing but ``CancelledError``, which means that the client left."""
+
+Reply = Callable[[HttpResponse], None]
+"""Gets the answer to one request, once. It must not raise."""
+Abandon = Callable[[], None]
+"""Called once by whoever no longer wants an answer that has not come."""
+Begin = Callable[[HttpRequest, Reply], Abandon | None]
+"""As a :data:`Handler`, without a task: ``None`` if it has begun nothing, and the request has to be handled by one."""

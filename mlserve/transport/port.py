@@ -38,6 +38,9 @@ class Port:
     in_flight: InFlightBytes
     connections: set[Carrier] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Of requests that are handled by one each."""
+    promised: int = 0
+    """Requests in progress that have no task."""
     empty: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
 

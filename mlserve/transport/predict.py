@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from mlserve.contracts.protocol import Encoded, Protocol
+from mlserve.contracts.protocol import Call, Encoded, Protocol
 from mlserve.errors import BadRequest, DeadlineExceeded, RequestError, WrongMethod
 from mlserve.inference.failure import inference_failed
 from mlserve.observe.access import safe_request_id
 from mlserve.observe.metrics import Metrics
 from mlserve.observe.model_metrics import ModelMetrics
+from mlserve.promise import Promise
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.manager import Manager
 from mlserve.transport.cache_control import cache_use
 from mlserve.transport.evaluators import Evaluators
-from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.message import Abandon, HttpRequest, HttpResponse, Reply
 from mlserve.transport.question import question_of
 from mlserve.transport.status import error_response
-from mlserve.types import CacheUse, Context
+from mlserve.types import CacheUse, Context, Rows
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
 
@@ -39,6 +40,19 @@ class PredictLimits:
     evaluation_wait_s: float = 0.05
 
 
+@dataclass(slots=True)  # not frozen, as HttpRequest
+class _Asked:
+    """A request that was read, and the version that is to answer it."""
+
+    request: HttpRequest
+    protocol: Protocol
+    deployment: Deployment
+    metrics: ModelMetrics
+    question: bytes | None
+    call: Call
+    context: Context
+
+
 class PredictHandler:
     """Answers every request for a model, errors included."""
 
@@ -55,50 +69,109 @@ class PredictHandler:
 
     async def __call__(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
         """Raises nothing but ``CancelledError``."""
+        asked = self._read(request, protocol, model_id)
+        if isinstance(asked, HttpResponse):
+            return self._counted(asked, request, protocol, model_id)
         try:
-            response = await self._answer(request, protocol, model_id)
-        except RequestError as error:
-            response = error_response(error, monotonic() - request.received)
-        except Exception as error:  # such as an answer of user code that the protocol has no form for
-            failed = inference_failed(model_id, "the answer", error)
-            response = error_response(failed, monotonic() - request.received)
-        known = model_id if model_id in self._manager else ""
-        self._metrics.request(known, protocol.name, response.status, monotonic() - request.received)
-        return response
+            with asked.deployment:
+                with await self._evaluators.slot(asked.context.deadline):
+                    answer = await asked.deployment.predict(asked.call.rows, asked.context)
+                response = self._reply(asked, answer)
+        except Exception as error:
+            response = _refusal(request, model_id, error)
+        return self._counted(response, request, protocol, model_id)
 
-    async def _answer(self, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
+    def begin(self, request: HttpRequest, protocol: Protocol, model_id: str, reply: Reply) -> Abandon | None:
+        """As a call, but in this very step, as far as it goes without a wait, and without a task for the request.
+
+        ``reply`` gets the answer, now or in a later step, once. Who does not want it any more calls what comes back;
+        then ``reply`` gets none. ``None``: nothing was begun, for every evaluator is busy. Raises nothing.
+        """
+        if not self._evaluators.take():
+            return None
+        asked = self._read(request, protocol, model_id)
+        if isinstance(asked, HttpResponse):
+            self._evaluators.give_back()
+            reply(self._counted(asked, request, protocol, model_id))
+            return _nothing_to_abandon
+        abandoned = False
+
+        def abandon() -> None:
+            nonlocal abandoned
+            abandoned = True
+            promise.abandon()
+
+        def ended(promise: Promise) -> None:
+            self._evaluators.give_back()
+            if abandoned:
+                return
+            try:
+                response = self._reply(asked, promise.result())
+            except BaseException as error:  # cancelled by whatever ran, and not by us, among them
+                response = _refusal(request, model_id, error)
+            reply(self._counted(response, request, protocol, model_id))
+
+        promise = asked.deployment.begin(asked.call.rows, asked.context, ended)
+        return abandon
+
+    def _read(self, request: HttpRequest, protocol: Protocol, model_id: str) -> _Asked | HttpResponse:
+        """A request that is to be predicted for, or the answer to one that is not: recorded before, or refused."""
+        try:
+            deployment = self._serving(request, protocol, model_id)
+            question = self._question(request, protocol, deployment)
+            replayed = None if question is None else self._replayed(request, question, protocol, deployment)
+            return replayed or self._decoded(request, protocol, deployment, question)
+        except Exception as error:
+            return _refusal(request, model_id, error)
+
+    def _serving(self, request: HttpRequest, protocol: Protocol, model_id: str) -> Deployment:
         if request.method not in protocol.methods:
             raise WrongMethod(f"{protocol.name} takes {', '.join(protocol.methods)}", allow=protocol.methods)
+        return self._manager.acquire(model_id)
+
+    def _question(self, request: HttpRequest, protocol: Protocol, deployment: Deployment) -> bytes | None:
+        """What the answer is recorded under; ``None`` if it is not to be recorded, nor answered by a recording."""
         headers = request.headers
-        timeout, cache_control = headers.get(TIMEOUT_HEADER), headers.get("Cache-Control")
-        with self._manager.acquire(model_id) as deployment:
-            # Taken now: a request that ends after its model was removed must not bring that model's series back.
-            metrics = self._model_metrics(model_id)
-            plain = timeout is None and cache_control is None and deployment.cache.not_cached is None
-            question = question_of(protocol, request.method, request.query, request.body) if plain else None
-            if question is not None and (replayed := self._replayed(request, question, protocol, deployment)):
-                return replayed
-            context = Context(
-                deadline=request.received + self._timeout_s(timeout),
-                request_id=safe_request_id(headers.get("X-Request-Id", "")),
-                cache=cache_use(cache_control) if self._limits.client_cache_control else CacheUse.NORMAL,
-            )
-            call = protocol.decode(request, deployment.interface, max_rows=self._limits.max_rows)
-            if call.cache_key is not None and (refused := deployment.cache.refused_keys(call.rows, call.cache_key)):
-                metrics.keys_refused.inc(refused)
-                question = None  # sent again, it is counted again
-            if monotonic() >= context.deadline:
-                raise DeadlineExceeded("the deadline passed before the request was read")
-            with await self._evaluators.slot(context.deadline):
-                answer = await deployment.predict(call.rows, context)
-            encoded = protocol.encode(answer, call, deployment.interface)
-            if context.stored_as is not None and question is not None and encoded.timed and not encoded.non_finite:
-                deployment.cache.record(question, context.stored_as, encoded.head, encoded.tail)
+        if deployment.cache.not_cached is not None or TIMEOUT_HEADER in headers or "Cache-Control" in headers:
+            return None
+        return question_of(protocol, request.method, request.query, request.body)
+
+    def _decoded(
+        self, request: HttpRequest, protocol: Protocol, deployment: Deployment, question: bytes | None
+    ) -> _Asked:
+        """Raises :class:`RequestError`."""
+        headers = request.headers
+        # Taken now: a request that ends after its model was removed must not bring that model's series back.
+        metrics = self._model_metrics(deployment.model_id)
+        context = Context(
+            deadline=request.received + self._timeout_s(headers.get(TIMEOUT_HEADER)),
+            request_id=safe_request_id(headers.get("X-Request-Id", "")),
+            cache=cache_use(headers.get("Cache-Control")) if self._limits.client_cache_control else CacheUse.NORMAL,
+        )
+        call = protocol.decode(request, deployment.interface, max_rows=self._limits.max_rows)
+        if call.cache_key is not None and (refused := deployment.cache.refused_keys(call.rows, call.cache_key)):
+            metrics.keys_refused.inc(refused)
+            question = None  # sent again, it is counted again
+        if monotonic() >= context.deadline:
+            raise DeadlineExceeded("the deadline passed before the request was read")
+        return _Asked(request, protocol, deployment, metrics, question, call, context)
+
+    def _reply(self, asked: _Asked, answer: Rows) -> HttpResponse:
+        """Raises what the protocol raises for an answer that it has no form for, such as user code may give."""
+        call, context, metrics = asked.call, asked.context, asked.metrics
+        encoded = asked.protocol.encode(answer, call, asked.deployment.interface)
+        if context.stored_as is not None and asked.question is not None and encoded.timed and not encoded.non_finite:
+            asked.deployment.cache.record(asked.question, context.stored_as, encoded.head, encoded.tail)
         metrics.rows.inc(call.rows.count)
         if encoded.non_finite:
             metrics.non_finite.inc(encoded.non_finite)
-        body = encoded.body(_microseconds_since(request.received))
-        return HttpResponse(200, body, protocol.content_type, _cache_header(context.cache_status))
+        body = encoded.body(_microseconds_since(asked.request.received))
+        return HttpResponse(200, body, asked.protocol.content_type, _cache_header(context.cache_status))
+
+    def _counted(self, response: HttpResponse, request: HttpRequest, protocol: Protocol, model_id: str) -> HttpResponse:
+        known = model_id if model_id in self._manager else ""
+        self._metrics.request(known, protocol.name, response.status, monotonic() - request.received)
+        return response
 
     def _replayed(
         self, request: HttpRequest, question: bytes, protocol: Protocol, deployment: Deployment
@@ -123,6 +196,16 @@ class PredictHandler:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
             raise BadRequest(f"{TIMEOUT_HEADER} must be a whole number of milliseconds above 0")
         return min(self._limits.timeout_s, int(text) / 1000)
+
+
+def _refusal(request: HttpRequest, model_id: str, error: BaseException) -> HttpResponse:
+    if not isinstance(error, RequestError):
+        error = inference_failed(model_id, "the answer", error)
+    return error_response(error, monotonic() - request.received)
+
+
+def _nothing_to_abandon() -> None:
+    pass
 
 
 def _microseconds_since(received: float) -> int:

@@ -8,8 +8,10 @@ import logging
 import pytest
 
 from mlserve.errors import MlserveError
+from mlserve.promise import Promise
 from mlserve.serving.deployment import State
-from tests.support.deployments import deployment
+from mlserve.types import Context, Rows
+from tests.support.deployments import as_lists, context, deployment, rows
 
 
 class Closing:
@@ -26,6 +28,11 @@ class Closing:
         await self.free.wait()
         if self._error is not None:
             raise self._error
+
+
+async def until_kept(promise: Promise) -> None:
+    while not promise.kept:
+        await asyncio.sleep(0)
 
 
 async def until_draining(task: asyncio.Task[None]) -> None:
@@ -45,6 +52,49 @@ async def test_callers_are_counted() -> None:
         raise ZeroDivisionError
     assert made.callers == 0
     assert made.state is State.SERVING
+
+
+async def test_a_caller_without_a_task_is_inside_until_it_was_told() -> None:
+    """What it makes its answer of may be memory of the model."""
+    seen: list[int] = []
+    made = deployment()
+    promise = made.begin(rows(x=[1]), context(), lambda promise: seen.append(made.callers))
+    assert (made.callers, seen) == (1, [])
+    await until_kept(promise)
+    assert (made.callers, seen) == (0, [1])
+    assert as_lists(promise.result()) == {"y": [2.0]}
+
+
+async def test_close_waits_for_a_caller_without_a_task_also_if_it_left() -> None:
+    """Its run may go on in the model for a while."""
+    closing, go = Closing(), asyncio.Event()
+
+    async def stubborn(asked: Rows, of: Context) -> Rows:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await go.wait()
+        return asked
+
+    made = deployment(stubborn, close=closing)
+    promise = made.begin(rows(x=[1]), context(), lambda promise: None)
+    await asyncio.sleep(0)
+    promise.abandon()
+    task = asyncio.create_task(made.close(60))
+    await until_draining(task)
+    assert (made.callers, closing.count) == (1, 0)
+    go.set()
+    await task
+    assert (made.callers, closing.count) == (0, 1)
+    assert isinstance(promise.error, asyncio.CancelledError)
+
+
+async def test_what_is_not_serving_takes_no_caller_without_a_task() -> None:
+    """As no other."""
+    made = deployment()
+    await made.close(1)
+    with pytest.raises(MlserveError, match="is closed: look it up again"):
+        made.begin(rows(x=[1]), context(), lambda promise: None)
 
 
 async def test_close_waits_for_callers_and_closes_once() -> None:

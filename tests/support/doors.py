@@ -170,7 +170,7 @@ class Served:
 
     def front(self, connection: Connection) -> asyncio.Protocol:
         """As the daemon puts it together, or the same without the door."""
-        return Opening(connection, Door(connection, self.hits) if self._door else None)
+        return Opening(connection, Door(connection, self.hits, self.application.begin) if self._door else None)
 
     def connect(self) -> Talk:
         return Talk(self)
@@ -235,8 +235,10 @@ class Talk:
 
     async def settle(self) -> None:
         """Until no request is being handled."""
-        while self._served.port.tasks:
-            await asyncio.wait(set(self._served.port.tasks))
+        while self._served.port.tasks or self._served.port.promised:
+            if self._served.port.tasks:
+                await asyncio.wait(set(self._served.port.tasks))
+            await asyncio.sleep(0)
 
     @property
     def seen(self) -> tuple[object, ...]:

@@ -23,6 +23,7 @@ from tests.support import http1
 from tests.support.certificate import self_signed
 from tests.support.deployments import deployment
 from tests.support.doors import GET, POST, Served, Talk, answers
+from tests.support.loading import until
 from tests.support.virtual_time import in_virtual_time
 
 OTHER = GET.replace(b"x=1.5", b"x=4")
@@ -243,8 +244,7 @@ async def test_a_client_that_leaves_a_request_that_no_parser_read_holds_nothing(
     slow = Slow()
     await slow.ask(POST)
     getattr(slow.talk.transport.protocol, end)(*([None] if end == "connection_lost" else []))
-    await slow.talk.settle()
-    assert slow.cancelled
+    await until(lambda: slow.cancelled)
     if end == "eof_received":
         slow.talk.leave()
     assert slow.served.port.in_flight.held == 0
@@ -256,8 +256,7 @@ async def test_a_stop_that_does_not_wait_answers_a_request_that_no_parser_read()
     slow = Slow()
     await slow.ask(POST)
     slow.talk.connection.expel()
-    await slow.talk.settle()
-    assert slow.cancelled
+    await until(lambda: slow.cancelled)
     assert b" 503 " in slow.talk.transport.written
     assert b"Connection: close" in slow.talk.transport.written
     assert slow.served.port.in_flight.held == 0

@@ -121,3 +121,21 @@ async def test_an_evaluation_that_fails_gives_its_slot_back() -> None:
         with pytest.raises(ZeroDivisionError), await evaluators.slot(inf):
             raise ZeroDivisionError
     assert evaluators.in_progress == 0
+
+
+async def test_a_slot_can_be_taken_without_waiting_if_one_is_free() -> None:
+    """Who has no task cannot stand in line, and must not pass those who do."""
+    evaluators = Evaluators(1, 60.0)
+    assert evaluators.take()
+    assert not evaluators.take()
+    order: list[int] = []
+    holder = Evaluation(evaluators, order, 1)
+    await turn_loop()
+    assert (order, evaluators.waiting) == ([], 1)
+    evaluators.give_back()
+    assert not evaluators.take(), "it is the next one's in line"
+    await turn_loop()
+    assert order == [1]
+    holder.end.set()
+    await holder.task
+    assert evaluators.in_progress == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -21,11 +22,12 @@ from mlserve.errors import (
     RequestError,
 )
 from mlserve.observe.metrics import Metrics
+from mlserve.promise import Promise
 from mlserve.protocols.eval import EvalProtocol
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.events import ModelLoaded, ModelRemoved
 from mlserve.serving.manager import Manager
-from mlserve.transport.message import HttpRequest, HttpResponse
+from mlserve.transport.message import Abandon, HttpRequest, HttpResponse
 from mlserve.transport.predict import PredictHandler, PredictLimits
 from mlserve.types import CacheUse, Context, DType, Interface, Rows, TensorSpec
 from tests.support.deployments import FakeView, deployment, double, interface
@@ -36,15 +38,27 @@ LIMITS = PredictLimits(timeout_s=30.0, max_rows=4)
 
 
 class Port:
-    """A handler over one model ``m``, and everything it tells."""
+    """A handler over one model ``m``, and everything it tells. ``without_task``: it is not called, it begins."""
+
+    without_task = False
 
     def __init__(self, *deployments: Deployment, limits: PredictLimits = LIMITS) -> None:
         self.metrics = Metrics()
         self.manager = FakeManager({made.model_id: made for made in deployments} or {"m": deployment()})
         self.handler = PredictHandler(cast("Manager", self.manager), self.metrics, limits)
 
-    async def __call__(self, asked: HttpRequest, model_id: str = "m") -> HttpResponse:
-        return await self.handler(asked, PROTOCOL, model_id)
+    async def __call__(
+        self, asked: HttpRequest, model_id: str = "m", protocol: EvalProtocol = PROTOCOL
+    ) -> HttpResponse:
+        answered: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+        abandon = self.handler.begin(asked, protocol, model_id, answered.set_result) if self.without_task else None
+        if abandon is None:
+            return await self.handler(asked, protocol, model_id)
+        try:
+            return await answered
+        except asyncio.CancelledError:
+            abandon()
+            raise
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -65,6 +79,12 @@ class Port:
         """As the manager does after a drain, through both of its listeners."""
         self.metrics.on_event(ModelRemoved(model_id))
         self.handler.forget(model_id)
+
+
+@pytest.fixture(params=[False, True], ids=["called", "begun"], autouse=True)
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carriers with a task for each request and those without must get the same."""
+    monkeypatch.setattr(Port, "without_task", request.param)
 
 
 def failing(error: Exception) -> Deployment:
@@ -321,7 +341,7 @@ class TestCallers:
                 return super().encode(answer, call, interface)
 
         made = deployment()
-        await Port(made).handler(request(query="x=1"), Watching(), "m")
+        await Port(made)(request(query="x=1"), protocol=Watching())
         assert counts == [1]
 
 
@@ -477,3 +497,68 @@ class TestCaching:
         assert len(cached.view.recordings) == 1
         await cached.port(request(body={"x": [1, 2, 3], "cache_key": ["wrong", "right", "wrong"]}))
         assert cached.port.sample("mlserve_cache_keys_refused_total", model="m") == 4
+
+
+class TestWithoutATask:
+    """What callers must not notice, and carriers have to know, of requests that have no task."""
+
+    @staticmethod
+    def begun(port: Port, query: str = "x=1") -> tuple[list[HttpResponse], Abandon | None]:
+        replies: list[HttpResponse] = []
+        return replies, port.handler.begin(request(query=query), PROTOCOL, "m", replies.append)
+
+    async def test_an_answer_that_is_there_is_given_at_once(self) -> None:
+        """No turn of the loop: that is what it is for."""
+
+        def predict(asked: Rows, context: Context) -> Promise:
+            return Promise.of(Rows({"y": asked.columns["x"] * 2}, asked.count))
+
+        replies, abandon = self.begun(Port(deployment(predict)))
+        assert abandon is not None
+        assert [said(reply)["data"] for reply in replies] == [{"y": 2}]
+
+    async def test_a_refusal_is_given_at_once(self) -> None:
+        """And it holds no slot."""
+        port = Port(limits=replace(LIMITS, evaluations=1))
+        for _ in range(3):
+            replies, _ = self.begun(port, "x=a")
+            assert [reply.status for reply in replies] == [400]
+        assert port.requests(400) == 3
+
+    async def test_who_leaves_gets_no_reply_and_holds_nothing(self) -> None:
+        """The slot and the place inside the version are free, nothing is counted, and the run is told."""
+
+        class Abandoned(Promise):
+            def abandon(self) -> None:
+                self.fail(asyncio.CancelledError())
+
+        made = deployment(lambda asked, context: Abandoned())
+        port = Port(made, limits=replace(LIMITS, evaluations=1))
+        replies, abandon = self.begun(port)
+        assert abandon is not None
+        assert (made.callers, self.begun(port)) == (1, ([], None)), "the only slot is taken"
+        abandon()
+        assert (replies, made.callers, port.requests(200), port.requests(500)) == ([], 0, None, None)
+        assert self.begun(port)[1] is not None
+
+    async def test_a_run_that_is_cancelled_by_others_is_answered(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The client still waits, whoever had the idea."""
+        waiting = Promise()
+        replies, _ = self.begun(Port(deployment(lambda asked, context: waiting)))
+        waiting.fail(asyncio.CancelledError())
+        assert [reply.status for reply in replies] == [500]
+        assert "CancelledError" in caplog.text
+
+    async def test_while_every_evaluator_is_busy_nothing_is_begun(self) -> None:
+        """Waiting in line is for those who have a task."""
+        read: list[str] = []
+
+        class Watching(EvalProtocol):
+            def decode(self, asked: Any, interface: Interface, *, max_rows: int) -> Call:
+                read.append(asked.query)
+                return super().decode(asked, interface, max_rows=max_rows)
+
+        port = Port(deployment(lambda asked, context: Promise()), limits=replace(LIMITS, evaluations=1))
+        assert port.handler.begin(request(query="x=1"), Watching(), "m", lambda response: None) is not None
+        assert port.handler.begin(request(query="x=2"), Watching(), "m", lambda response: None) is None
+        assert read == ["x=1"]
