@@ -23,8 +23,8 @@ MOST_BY_BYTES: Final = 100_000
 BY_ROW: Final = "hits that are decoded"
 NOT_REPEATED: Final = "X-Request-Timeout-Ms: 30000\\r\\n"
 """With a deadline of its own, a request is decoded, and its row looked up, although its bytes came before."""
-BYTES_OF_KEY: Final = 2_048
-"""More than a row takes with all that is kept to answer it quickly, so that nothing is dropped for space."""
+BYTES_OF_KEY: Final = 8_192
+"""An eighth of the tier is for knowing requests by their bytes: a kilobyte is more than one takes."""
 ROWS_OF_FILL: Final = 10_000
 FILL_CONNECTIONS: Final = 64
 PASSES: Final = 2
@@ -32,6 +32,7 @@ PASSES: Final = 2
 
 
 def _open(stack: ExitStack, folder: Path) -> list[Line]:
+    write_version(folder / "tiny.onnx", 1)
     servers = {count: stack.enter_context(_holding(count, folder)) for count in COUNTS}
     by_bytes = {count: server for count, server in servers.items() if count <= MOST_BY_BYTES}
     return [
@@ -48,7 +49,6 @@ def _numbers(path: str, servers: Mapping[int, Server], header: str = "") -> dict
 @contextmanager
 def _holding(count: int, folder: Path) -> Iterator[Server]:
     """A server whose memory has answered each number below ``count``, by itself and over the wire."""
-    write_version(folder / "tiny.onnx", 1)
     config = folder / f"{count}.yaml"
     config.write_text(
         "Models: [{ID: tiny, URL: tiny.onnx}, {ID: cached, URL: tiny.onnx, DataStore: memory}]\n"

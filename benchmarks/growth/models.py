@@ -28,7 +28,10 @@ def models(found: list[Holding]) -> Axis:
     def open_(stack: ExitStack, folder: Path) -> list[Line]:
         lines = []
         for name, limit, setting in ((HITS, FLAT, ", DataStore: memory"), (COMPUTED, LINEAR, "")):
-            servers = {count: stack.enter_context(_serving(count, folder, setting, found)) for count in COUNTS}
+            own = folder / name  # servers follow their configuration, and files that move
+            servers = {
+                count: stack.enter_context(_serving(count, own / str(count), setting, found)) for count in COUNTS
+            }
             lines.append(Line(name, {count: _asked(server, count) for count, server in servers.items()}, limit))
             one = {count: _asked(server, 1) for count, server in servers.items()}
             lines.append(Line(f"{name}, one model of them", one, limit))
@@ -59,14 +62,11 @@ def _serving(count: int, folder: Path, setting: str, found: list[Holding]) -> It
 
 
 def _write_models(count: int, folder: Path) -> None:
-    first = folder / "tiny.onnx"
-    if not first.exists():
-        write_version(first, 1)
+    folder.mkdir(parents=True)
+    write_version(folder / "tiny.onnx", 1)
     for number in range(count):
-        own = folder / f"m{number}"
-        if not own.exists():
-            own.mkdir()
-            os.link(first, own / "model.onnx")
+        (folder / f"m{number}").mkdir()
+        os.link(folder / "tiny.onnx", folder / f"m{number}" / "model.onnx")
 
 
 def _path(number: int) -> str:
