@@ -19,7 +19,7 @@ from math import ceil, inf
 from time import monotonic
 
 from mlserve.batching.company import Company
-from mlserve.batching.joining import joined
+from mlserve.batching.joining import joined, parted
 from mlserve.batching.line import Line, Lines
 from mlserve.batching.request import Pieces, Request
 from mlserve.batching.window import BatchPolicy, seconds_to_wait
@@ -233,11 +233,9 @@ class Batcher:
         elif len(batch) == 1:
             batch[0].settle(run.result())
         else:
-            answer, start = run.result(), 0
-            for request in batch:
-                end = start + request.rows.count
-                request.settle(answer.take(slice(start, end)))
-                start = end
+            answers = parted(run.result(), [request.rows.count for request in batch])
+            for request, answer in zip(batch, answers, strict=True):
+                request.settle(answer)
 
     def _fail(self, batch: list[Request], error: BaseException) -> None:
         # A refusal says nothing about any row: to run again alone would be no better.

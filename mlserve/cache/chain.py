@@ -15,7 +15,7 @@ from random import Random
 from time import monotonic
 
 from mlserve.cache import cache_status
-from mlserve.cache.flight import Flight, arrival
+from mlserve.cache.flight import Flight, arrival, landing
 from mlserve.cache.flights import Flights, Joinable, OnlyOf, any_flight, no_flight
 from mlserve.cache.key import KeyMaker
 from mlserve.cache.layout import GENERATION_BYTES
@@ -168,9 +168,10 @@ class CacheChain:
             wanted_anew=context.cache is CacheUse.NO_CACHE,
             stored=self._lookup.writable,
         )
-        if not flight.answered or flight.failed:
-            for failed in await arrival((flight,), context.deadline, self._deadlines):
-                _raise_failure(failed, keys, joined=joined)
+        if not flight.answered:
+            await landing(flight, context.deadline, self._deadlines)
+        if flight.failed:
+            _raise_failure(flight, keys, joined=joined)
         return _rows_of(flight, keys, (0,))[0]
 
     def _from_memory(self, found: Found, keys: Sequence[bytes], context: Context) -> Rows:

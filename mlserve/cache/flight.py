@@ -152,6 +152,25 @@ class _Caller:
         if not self.woken.done():
             self.woken.set_result(None)
 
+    def stop(self) -> None:
+        """Leaves no timer behind."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+async def landing(flight: Flight, deadline: float, deadlines: Deadlines) -> None:
+    """Waits for one that is not answered yet, as :func:`arrival` does, until it is answered or has failed."""
+    caller = _Caller(1, deadline)
+    flight.enter(caller)
+    deadlines.watch(caller)
+    try:
+        await caller.woken
+    finally:
+        caller.stop()
+        flight.leave(caller)
+    if not flight.answered or flight.failed:
+        _check((flight,))
+
 
 async def arrival(flights: Collection[Flight], deadline: float, deadlines: Deadlines) -> list[Flight]:
     """Waits for all of ``flights``, or until one fails; answers those that failed.
@@ -168,12 +187,16 @@ async def arrival(flights: Collection[Flight], deadline: float, deadlines: Deadl
                 deadlines.watch(caller)
                 await caller.woken
         finally:
-            if caller.timer is not None:
-                caller.timer.cancel()
+            caller.stop()
             for flight in flying:
                 flight.leave(caller)
+    return _check(flights)
+
+
+def _check(flights: Collection[Flight]) -> list[Flight]:
+    """Those that failed, once the wait is over."""
     failed = [flight for flight in flights if flight.failed]
-    if not failed and not all(flight.answered for flight in flying):
+    if not failed and not all(flight.answered for flight in flights):
         raise DeadlineExceeded("no answer before the deadline")
     for flight in failed:
         if isinstance(flight.error, asyncio.CancelledError):

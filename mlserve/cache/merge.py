@@ -45,7 +45,7 @@ def _names(parts: Sequence[Mapping[str, Array]]) -> list[str]:
 def _column(columns: Sequence[Mapping[str, Array]], name: str) -> Array:
     pieces = [_as_objects(column[name]) for column in columns]
     first = pieces[0]
-    if any(piece.dtype != first.dtype or piece.shape[1:] != first.shape[1:] for piece in pieces):
+    if len({piece.dtype for piece in pieces}) > 1 or len({piece.shape[1:] for piece in pieces}) > 1:
         raise Unjoinable(f"output {name!r} has another type or shape in some rows than in others")
     return np.concatenate(pieces) if len(pieces) > 1 else first
 
