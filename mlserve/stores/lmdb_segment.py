@@ -155,10 +155,9 @@ class Segment:
         """
         end = _END.pack
         try:
-            with self._env.begin(write=True) as txn:
-                with txn.cursor() as cursor:
-                    cursor.putmulti([(name, end(end_ms) + value) for name, value, end_ms in puts])
-                    cursor.putmulti([(name, end(end_ms) + value) for name, value, end_ms in copies], overwrite=False)
+            with self._env.begin(write=True) as txn, txn.cursor() as cursor:
+                cursor.putmulti([(name, end(end_ms) + value) for name, value, end_ms in puts])
+                cursor.putmulti([(name, end(end_ms) + value) for name, value, end_ms in copies], overwrite=False)
         except lmdb.MapFullError as error:
             raise Full(f"{self.data} is full") from error
         except _DAMAGE as error:
