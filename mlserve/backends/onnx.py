@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,10 +16,12 @@ from mlserve.backends.onnx_session import open_session
 from mlserve.backends.onnx_types import (
     input_spec,
     maps_reader,
+    maps_spec,
     output_spec,
     unwrap,
     wrap_bfloat16,
 )
+from mlserve.backends.onnx_zipmap import Labels, drop_zip_maps, labelled
 from mlserve.backends.quiet import quiet_import
 from mlserve.contracts.backend import LoadedModel, LoadOptions
 from mlserve.errors import BadRequest, LoadError, MissingPackage
@@ -49,30 +52,45 @@ class OnnxBackend:
             raise MissingPackage(f"{artifact.name} (ONNX)", "onnxruntime", "all") from error
         file = _find(artifact)
         model = read_model(file)
-        for name in external_files(model, file.parent):
+        beside = external_files(model, file.parent)
+        for name in beside:
             if not (file.parent / name).is_file():
                 raise LoadError(f"{file.name} keeps weights in {name!r}, which is missing beside it")
         infos = {info.name: info for info in (*model.graph.input, *model.graph.output)}
         deterministic = not is_random(model)
         lookups = find_lookups(model)
+        # A session finds external data by the path of the model's file, so those are loaded as they are.
+        labels = {} if beside else drop_zip_maps(model)
+        changed = model.SerializeToString() if labels else None
         del model  # its weights would stay in memory twice while the session is made
-        session, device = open_session(runtime, file, options)
+        session, device = open_session(runtime, file, options, changed)
         try:
             signature = Signature(
                 tuple(input_spec(node, infos.get(node.name)) for node in session.get_inputs()),
-                tuple(output_spec(node, infos.get(node.name)) for node in session.get_outputs()),
+                tuple(
+                    maps_spec(node.name) if node.name in labels else output_spec(node, infos.get(node.name))
+                    for node in session.get_outputs()
+                ),
             )
         except UnicodeDecodeError as error:
             raise LoadError(f"{file.name} names an input or output in bytes that are not UTF-8") from error
-        return OnnxModel(session, signature, f"onnxruntime {runtime.__version__} ({device})", deterministic, lookups)
+        words = f"onnxruntime {runtime.__version__} ({device})"
+        return OnnxModel(session, signature, words, deterministic, lookups, labels)
 
 
 class OnnxModel:
     """One session. See :class:`~mlserve.contracts.backend.LoadedModel`."""
 
     def __init__(
-        self, session: Any, signature: Signature, runtime: str, deterministic: bool, lookups: Mapping[str, Lookups]
+        self,
+        session: Any,
+        signature: Signature,
+        runtime: str,
+        deterministic: bool,
+        lookups: Mapping[str, Lookups],
+        labels: Mapping[str, Labels],
     ) -> None:
+        """``labels`` are those of outputs that the session gives as matrices and callers get as maps."""
         self._session = session
         # What the session's own run() ends in, after it has read every input's name and type from C++ again: a fifth
         # of a small model's time. It also checks that none is missing, which infer() does.
@@ -85,7 +103,11 @@ class OnnxModel:
         self._inputs = frozenset(spec.name for spec in signature.inputs)
         self._outputs = [spec.name for spec in signature.outputs]
         json = {spec.name for spec in signature.outputs if spec.dtype is DType.JSON}
-        self._maps = {node.name: maps_reader(node) for node in session.get_outputs() if node.name in json}
+        self._maps: dict[str, Callable[[Any], Array]] = {
+            node.name: partial(labelled, labels=labels[node.name]) if node.name in labels else maps_reader(node)
+            for node in session.get_outputs()
+            if node.name in json
+        }
         self._bfloat16_inputs = [spec.name for spec in signature.inputs if spec.dtype is DType.BFLOAT16]
         self._wrapped = any(spec.dtype is DType.BFLOAT16 for spec in signature.outputs)
         if self._wrapped and (self._maps or any(spec.dtype is DType.STRING for spec in signature.inputs)):

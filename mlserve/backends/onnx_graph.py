@@ -58,7 +58,7 @@ def external_files(model: Any, folder: Path) -> list[str]:
 def is_random(model: Any) -> bool:
     """True if a node anywhere in ``model`` draws random numbers. A seed attribute only fixes where a session begins."""
     opsets = {item.domain or "ai.onnx": item.version for item in model.opset_import}
-    return any(_is_random(node, nodes, opsets.get("ai.onnx", 1)) for nodes in _scopes(model) for node in nodes.node)
+    return any(_is_random(node, nodes, opsets.get("ai.onnx", 1)) for nodes in scopes(model) for node in nodes.node)
 
 
 def _is_random(node: Any, scope: Any, opset: int) -> bool:
@@ -85,7 +85,7 @@ def _is_constant_false(name: str, scope: Any) -> bool:
     return False
 
 
-def _scopes(model: Any) -> Iterator[Any]:
+def scopes(model: Any) -> Iterator[Any]:
     """Everything that has a list of nodes: the graph, functions, and the bodies of their loops and branches."""
     pending = [model.graph, *model.functions]
     while pending:
@@ -97,7 +97,7 @@ def _scopes(model: Any) -> Iterator[Any]:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    for scope in _scopes(model):
+    for scope in scopes(model):
         yield from getattr(scope, "initializer", ())
         for sparse in getattr(scope, "sparse_initializer", ()):
             yield from (sparse.values, sparse.indices)

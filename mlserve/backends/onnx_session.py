@@ -22,8 +22,10 @@ _FATAL = 4
 """onnxruntime repeats on stderr what it raises; this silences the echo."""
 
 
-def open_session(runtime: Any, file: Path, options: LoadOptions) -> tuple[Any, str]:
+def open_session(runtime: Any, file: Path, options: LoadOptions, model: bytes | None = None) -> tuple[Any, str]:
     """A session of ``runtime`` (the package), and what it runs on: the device, and the options that were given for it.
+
+    ``model`` is loaded in place of what ``file`` holds; it cannot have external data, being nowhere.
 
     Falls past a device that does not start, with a warning. Raises :class:`~mlserve.errors.LoadError` if none does.
     """
@@ -35,7 +37,7 @@ def open_session(runtime: Any, file: Path, options: LoadOptions) -> tuple[Any, s
     for position, device in enumerate(devices):
         rest = devices[position:]
         try:
-            session = _session(runtime, file, rest, options.threads)
+            session = _session(runtime, model or str(file), rest, options.threads)
         except Exception as error:  # onnxruntime's own errors share no base class
             failure = error
         else:
@@ -49,7 +51,7 @@ def open_session(runtime: Any, file: Path, options: LoadOptions) -> tuple[Any, s
     raise load_failure(file, _why(failure, devices[-1])) from failure
 
 
-def _session(runtime: Any, file: Path, devices: Sequence[OnnxDevice], threads: int | None) -> Any:
+def _session(runtime: Any, model: bytes | str, devices: Sequence[OnnxDevice], threads: int | None) -> Any:
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads = threads or 1
     settings.inter_op_num_threads = 1
@@ -58,7 +60,7 @@ def _session(runtime: Any, file: Path, devices: Sequence[OnnxDevice], threads: i
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # What the first device has no kernel for runs on the next; a provider may stand in the list only once.
     providers = list({device.provider: device.arguments for device in reversed(devices)}.items())[::-1]
-    return runtime.InferenceSession(str(file), settings, providers=providers, enable_fallback=0)
+    return runtime.InferenceSession(model, settings, providers=providers, enable_fallback=0)
 
 
 def _why(error: Exception | None, device: OnnxDevice) -> str:
