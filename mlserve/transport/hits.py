@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from time import monotonic
+from typing import Final
 
 from mlserve.contracts.memory import Memory
 from mlserve.contracts.protocol import Protocol
@@ -18,12 +19,15 @@ from mlserve.observe.metrics import Metrics
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.events import Event, ModelLoaded, ModelRemoved
 from mlserve.serving.manager import Manager
-from mlserve.transport.plain import Plain, read_plain
-from mlserve.transport.question import question_of
+from mlserve.transport.plain import MAX_FIELDS_BYTES, Plain, read_plain
+from mlserve.transport.question import MAX_QUESTION_BYTES, known_by, question_of
 from mlserve.transport.repeats import Repeats, Version
 from mlserve.transport.wire import end_of_head, start_of_ok
 
 log = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES: Final = MAX_QUESTION_BYTES + MAX_FIELDS_BYTES
+"""Longer ones have no question that is kept."""
 
 Evaluation = tuple[Protocol, str]
 """The protocol of a path, and the id of the model that it asks."""
@@ -81,16 +85,19 @@ class Hits:
             return None
 
     def _repeated(self, request: bytes, peer: str, received: float) -> bytes | None:
-        version = self._repeats.of(request)
+        if len(request) > MAX_REQUEST_BYTES:
+            return None
+        name = known_by(request)
+        version = self._repeats.of(name)
         if version is None:
             return None
         deployment = version.deployment
         if deployment is not None and not deployment.withdrawn:
-            key, entry, head, tail = version.answers[request]
+            key, entry, head, tail = version.answers[name]
             ttl_s = version.lasts(key, entry)
             if ttl_s > 0:
                 return self._answer(version, head, tail, ttl_s, request, peer, received)
-        self._repeats.forget(request)
+        self._repeats.forget(name)
         return None
 
     def _recorded(self, asked: Evaluation, plain: Plain, request: bytes, peer: str, received: float) -> bytes | None:
@@ -105,8 +112,8 @@ class Hits:
         memory, key = deployment.cache.memory, recording.key
         version = self._version(deployment, memory, protocol)
         entry = memory.entry(key)
-        if entry is not None:
-            self._repeats.learn(request, version, (key, entry, recording.head, recording.tail))
+        if entry is not None and len(request) <= MAX_REQUEST_BYTES:
+            self._repeats.learn(known_by(request), version, (key, entry, recording.head, recording.tail))
         return self._answer(version, recording.head, recording.tail, recording.ttl_s, request, peer, received)
 
     def _answer(
