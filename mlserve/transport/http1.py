@@ -16,6 +16,7 @@ from mlserve.transport.connection import LINGER_S, Connection
 from mlserve.transport.descriptors import connections_allowed
 from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
+from mlserve.transport.listening import listening
 from mlserve.transport.message import Handler
 from mlserve.transport.port import Port
 
@@ -45,7 +46,7 @@ class Http1Server:
         self._front = front
         self._in_flight = InFlightBytes(limits.max_in_flight_bytes)
         self._port: Port | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._address: tuple[str, int] = ("", 0)
 
     async def start(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
@@ -59,17 +60,11 @@ class Http1Server:
                 "ssl_handshake_timeout": self._limits.read_timeout_s,
                 "ssl_shutdown_timeout": self._limits.write_timeout_s,
             }
-        self._server = await loop.create_server(
-            lambda: self._front(Connection(shared)),
-            host,
-            port,
-            ssl=ssl,
-            backlog=BACKLOG,
-            reuse_address=True,
-            **bounds,
+        self._servers = await listening(
+            lambda: self._front(Connection(shared)), host, port, ssl=ssl, backlog=BACKLOG, **bounds
         )
         self._port = shared
-        self._address = _address(self._server.sockets[0])
+        self._address = _address(self._servers[0].sockets[0])
 
     @property
     def address(self) -> tuple[str, int]:
@@ -97,10 +92,11 @@ class Http1Server:
         Requests that have begun to arrive are answered, with ``Connection: close``; idle connections close after a
         fifth of a second, in which a request that was on its way is still answered.
         """
-        if self._port is None or self._server is None or self._port.draining:
+        if self._port is None or self._port.draining:
             return
         self._port.draining = True
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(self._port.connections):
             connection.drain()
 
@@ -109,7 +105,7 @@ class Http1Server:
 
         Requests that did not finish in time are answered 503. Afterwards no connection is open.
         """
-        if self._port is None or self._server is None:
+        if self._port is None:
             return
         await self.stop_accepting()
         port = self._port
