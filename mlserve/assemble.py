@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from mlserve.batching.admission import Admission
 from mlserve.batching.batcher import Batcher
-from mlserve.batching.policy import batch_policy, max_queued_rows
+from mlserve.batching.policy import MAX_BATCH_ROWS, batch_policy, max_queued_rows
 from mlserve.cache.chain import CacheChain
 from mlserve.cache.datastores import Datastores, has_tiers
 from mlserve.cache.external import Lease
@@ -240,7 +240,9 @@ def _first_runs(version: Version, feed: Feed) -> Findings:
                 warnings.append(
                     f"{_named(exact)}: values out of its vocabulary get different answers, so each is exact"
                 )
-        return Findings(measure_inline_rows(model, feed, sample), dependent, exact, tuple(warnings))
+        most_rows = (config.batch and config.batch.max_batch_size) or MAX_BATCH_ROWS
+        inline_rows = measure_inline_rows(model, feed, sample, most_rows)
+        return Findings(inline_rows, dependent, exact, tuple(warnings))
     except Misaligned as error:
         raise NotByRows(str(error)) from error
     except Exception as error:  # the row was made up: the model may be right to refuse it
