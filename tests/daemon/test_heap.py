@@ -13,6 +13,7 @@ def test_what_is_there_is_frozen_and_the_young_are_left_alone_for_longer() -> No
     try:
         freeze_heap()
         assert gc.get_freeze_count() > before + 10_000
+        assert len(gc.get_objects()) < 10_000
         assert gc.get_threshold() == (YOUNG_OBJECTS, *thresholds[1:])
     finally:
         gc.unfreeze()
