@@ -62,12 +62,21 @@ def labelled(matrix: Array, labels: Labels) -> Array:
     """
     if matrix.ndim not in (1, 2) or matrix.shape[-1] != len(labels):
         raise ValueError(f"ZipMap has {len(labels)} labels, for a tensor of shape {list(matrix.shape)}")
-    count = matrix.size // len(labels)
-    numbers = iter(shortest(matrix.ravel()))
-    rows = np.empty(count, object)
-    # zip() asks the labels first: it ends with them, and takes no number of the next row.
-    rows[:] = [dict(zip(labels, numbers)) for _ in range(count)]  # noqa: B905
+    maps = _maps(shortest(matrix.ravel()), labels)
+    rows = np.empty(len(maps), object)
+    rows[:] = maps
     return rows
+
+
+def _maps(numbers: list[float], labels: Labels) -> list[dict[str, float]]:
+    if len(numbers) == len(labels):  # one row, as most requests have
+        return [dict(zip(labels, numbers, strict=True))]
+    blank = dict.fromkeys(labels, 0.0)
+    maps = [blank.copy() for _ in range(len(numbers) // len(labels))]  # and filled: half the time of dict() for each
+    for place, label in enumerate(labels):
+        for row, number in zip(maps, numbers[place :: len(labels)], strict=True):
+            row[label] = number
+    return maps
 
 
 def _labels(node: Any) -> Labels | None:
