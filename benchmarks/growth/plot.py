@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from math import ceil, floor, log10
 from typing import Final
 from xml.sax.saxutils import escape
 
 from benchmarks.figure import number
+from benchmarks.growth.axis import COMPUTED, HITS
 from benchmarks.growth.results import Grown
 
 _PANEL: Final = (360, 250)
 _ACROSS: Final = 2
 _MARGINS: Final = (48, 16, 34, 40)
 """Left, right, top and bottom of a panel, in pixels; between them is where lines run."""
-_COLOURS: Final = ("#0b7285", "#e8590c", "#5f3dc4", "#868e96")
+_COLOURS: Final = {HITS: "#0b7285", COMPUTED: "#e8590c"}
+"""The same in every panel; what else there is has the others in turn."""
+_OTHER_COLOURS: Final = ("#5f3dc4", "#868e96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,9 @@ def _panel(title: str, found: Sequence[Grown]) -> Iterator[str]:
         yield f'<text x="{left - 5}" y="{y + 4}" text-anchor="end">{10**power:,}</text>'
     for count in counts:
         yield f'<text x="{across.at(count)}" y="{_PANEL[1] - bottom + 14}" text-anchor="middle">{_short(count)}</text>'
+    others = cycle(_OTHER_COLOURS)
     for place, line in enumerate(found):
-        colour = _COLOURS[place % len(_COLOURS)]
+        colour = _COLOURS.get(line.name) or next(others)
         yield from _line(line, across, up, colour)
         yield (
             f'<text x="{left + place % 2 * 150}" y="{_PANEL[1] - 13 + place // 2 * 11}" fill="{colour}">'
