@@ -74,8 +74,9 @@ class Promise:
 
     def _keep(self) -> None:
         self.kept = True
-        if self._listener is not None:
-            self._listener(self)
+        listener, self._listener = self._listener, None  # who listens often holds the promise: no cycle stays behind
+        if listener is not None:
+            listener(self)
 
 
 _NO_ROWS: Final = Rows({}, 0)

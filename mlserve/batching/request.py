@@ -54,6 +54,7 @@ class Request(Promise):
     def _keep(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
+            self.timer = None  # it holds the request
         super()._keep()
 
 

@@ -156,6 +156,7 @@ class _Caller:
         """Leaves no timer behind."""
         if self.timer is not None:
             self.timer.cancel()
+            self.timer = None  # it holds the caller
 
 
 async def landing(flight: Flight, deadline: float, deadlines: Deadlines) -> None:

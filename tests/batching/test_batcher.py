@@ -696,3 +696,22 @@ async def test_the_state_is_that_of_this_moment() -> None:
     await asyncio.gather(*asked, other_kind)
     await turns()
     assert batcher.state() == BatchState(0, 0, full=False, window_s=0)
+
+
+async def test_nothing_of_a_request_waits_for_the_collector() -> None:
+    """Rows and answers of batches are large: in a cycle they would stay until many more of them have come."""
+    batcher = Batcher("m", _doubling, policy(max_rows=4, queued=1000))
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for count in (1, 4, 9, 40):
+            await asyncio.gather(*[ask(batcher, *range(count)) for _ in range(3)])
+        gc.collect()
+        ours = [one for one in gc.garbage if type(one).__module__.startswith("mlserve.")]
+        assert ours == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    await batcher.close()
