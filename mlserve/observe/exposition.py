@@ -94,15 +94,6 @@ class Registry(CollectorRegistry):
             yield Exposition(dict(models[first : first + MODELS_OF_SLICE]), {}, {}).collect()
 
 
-def new_registry(
-    models: Mapping[str, ModelMetrics],
-    datastores: Mapping[str, MemoryStats],
-    connections: Mapping[str, ConnectionStats],
-) -> Registry:
-    """Called by the metrics of a process."""
-    return Registry(models, datastores, connections)
-
-
 class Exposition(Collector):
     """Reads the meters when it is asked. ``""`` stands for models that are not configured: it has requests only."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from time import time
 from typing import Final
 
-from mlserve.observe.exposition import ConnectionStats, MemoryStats, new_registry
+from mlserve.observe.exposition import ConnectionStats, MemoryStats, Registry
 from mlserve.observe.model_metrics import ModelMetrics, Requests
 from mlserve.serving.events import Event, ModelFailed, ModelLoaded, ModelRecovered, ModelRemoved
 
@@ -31,7 +31,7 @@ class Metrics:
         self.minute = int(clock() // MINUTE_S)
         self._minute_ends = (self.minute + 1) * MINUTE_S
         self._connections: dict[str, ConnectionStats] = {}
-        self.registry = new_registry(self._models, self._datastores, self._connections)
+        self.registry = Registry(self._models, self._datastores, self._connections)
 
     @property
     def models(self) -> Mapping[str, ModelMetrics]:

@@ -29,7 +29,11 @@ async def listening(
             for listener in list(servers[0].sockets):
                 for _ in range(ACCEPTORS - 1):
                     again = socket.fromfd(listener.fileno(), listener.family, listener.type)
-                    servers.append(await loop.create_server(protocol, sock=again, backlog=backlog, **options))
+                    try:
+                        servers.append(await loop.create_server(protocol, sock=again, backlog=backlog, **options))
+                    except BaseException:
+                        again.close()  # no server owns it
+                        raise
     except BaseException:
         for server in servers:
             server.close()
