@@ -10,6 +10,7 @@ from mlserve.contracts.protocol import Protocol
 from mlserve.errors import RequestError
 from mlserve.observe.access import AccessLog, safe_request_id
 from mlserve.transport.admin import Admin
+from mlserve.transport.evaluation import Evaluation, evaluation
 from mlserve.transport.explain import ExplainHandler
 from mlserve.transport.message import Abandon, HttpRequest, HttpResponse, Reply
 from mlserve.transport.mly.meta import MetaHandler
@@ -47,21 +48,18 @@ class Application:
         self._log(request, response, request_id)
         return response
 
-    def begin(self, request: HttpRequest, reply: Reply) -> Abandon | None:
-        """As a call, for a request to a model of which no header matters, and without a task.
+    def begin(self, asked: Evaluation, request: HttpRequest, reply: Reply) -> Abandon | None:
+        """As a call, for an evaluation of which no header matters, and without a task.
 
         ``None`` if nothing was begun: call, then. Raises nothing.
         """
+        protocol, model_id = asked
 
         def logged(response: HttpResponse) -> None:
             self._log(request, response)
             reply(response)
 
-        for protocol in self._protocols:
-            model_id = protocol.match(request.path)
-            if model_id is not None:
-                return self._predict.begin(request, protocol, model_id, logged)
-        return None
+        return self._predict.begin(request, protocol, model_id, logged)
 
     def _log(self, request: HttpRequest, response: HttpResponse, request_id: str | None = None) -> None:
         if self._access_log.picks():
@@ -76,10 +74,9 @@ class Application:
             )
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
-        for protocol in self._protocols:
-            model_id = protocol.match(request.path)
-            if model_id is not None:
-                return await self._predict(request, protocol, model_id)
+        evaluated = evaluation(self._protocols, request.path)
+        if evaluated is not None:
+            return await self._predict(request, *evaluated)
         try:
             explained = self._explain.match(request.path)
             if explained is not None:

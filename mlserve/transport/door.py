@@ -9,15 +9,20 @@ for good, so it never has to guess what the connection's parser holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 from types import MappingProxyType
 from typing import Final, cast
 
 from mlserve.transport.connection import Connection
+from mlserve.transport.evaluation import Evaluation
 from mlserve.transport.hits import Hits
-from mlserve.transport.message import Begin, HttpRequest
+from mlserve.transport.message import Abandon, HttpRequest, Reply
 from mlserve.transport.plain import read_plain
+
+BeginEvaluation = Callable[[Evaluation, HttpRequest, Reply], Abandon | None]
+"""As :data:`~mlserve.transport.message.Begin`, for a request that is known to be an evaluation."""
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -25,7 +30,7 @@ _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 class Door(asyncio.Protocol):
     """Before ``connection``, until a chunk comes that is not one whole plain request. Called by the event loop."""
 
-    def __init__(self, connection: Connection, hits: Hits, begin: Begin) -> None:
+    def __init__(self, connection: Connection, hits: Hits, begin: BeginEvaluation) -> None:
         self._connection = connection
         self._hits = hits
         self._begin = begin
@@ -79,7 +84,7 @@ class Door(asyncio.Protocol):
             # No header of a plain request changes the answer to an evaluation.
             method, path, query, body = plain
             request = HttpRequest(method, path, query, _NO_HEADERS, body, connection.peer, received)
-            connection.handle(request, self._begin)
+            connection.handle(request, partial(self._begin, asked))
 
     def _close(self, data: bytes) -> None:
         self._transport.set_protocol(self._connection)

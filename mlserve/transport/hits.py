@@ -19,6 +19,7 @@ from mlserve.observe.metrics import Metrics
 from mlserve.serving.deployment import Deployment
 from mlserve.serving.events import Event, ModelLoaded, ModelRemoved
 from mlserve.serving.manager import Manager
+from mlserve.transport.evaluation import Evaluation, evaluation
 from mlserve.transport.plain import MAX_FIELDS_BYTES, Plain, read_plain
 from mlserve.transport.question import MAX_QUESTION_BYTES, known_by, question_of
 from mlserve.transport.repeats import Repeats, Version
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES: Final = MAX_QUESTION_BYTES + MAX_FIELDS_BYTES
 """Longer ones have no question that is kept."""
-
-Evaluation = tuple[Protocol, str]
-"""The protocol of a path, and the id of the model that it asks."""
 
 
 class Hits:
@@ -62,11 +60,7 @@ class Hits:
 
     def evaluation(self, path: str) -> Evaluation | None:
         """The protocol that answers ``path``, and the model asked for; ``None`` if it is no evaluation."""
-        for protocol in self._protocols:
-            model_id = protocol.match(path)
-            if model_id is not None:
-                return protocol, model_id
-        return None
+        return evaluation(self._protocols, path)
 
     def repeated(self, request: bytes, peer: str, received: float) -> bytes | None:
         """The answer to a request whose very bytes are known."""

@@ -21,8 +21,9 @@ from mlserve.transport.admin import Admin
 from mlserve.transport.application import Application
 from mlserve.transport.connection import Connection
 from mlserve.transport.door import Door
+from mlserve.transport.evaluation import Evaluation
 from mlserve.transport.explain import ExplainHandler
-from mlserve.transport.hits import Evaluation, Hits
+from mlserve.transport.hits import Hits
 from mlserve.transport.inflight import InFlightBytes
 from mlserve.transport.limits import Http1Limits
 from mlserve.transport.mly.meta import MetaHandler
